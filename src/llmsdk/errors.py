@@ -1,0 +1,338 @@
+"""Every error that llmsdk raises. Catch a branch to catch its leaves.
+
+    LLMError                      .hint says what to do; .attempts and .usage say what it cost; .retryable
+    ├ ConfigError                 before any I/O
+    │ ├ UnknownProvider
+    │ ├ UnknownModel
+    │ ├ MissingExtra
+    │ └ MissingKey
+    ├ InputError                  the caller's argument, named (also a ValueError)
+    ├ Unsupported                 a capability that the backend lacks, and who has it
+    ├ RequestRejected             the provider said no; never retried
+    │ ├ Unauthorized
+    │ ├ PermissionDenied
+    │ ├ NotFound
+    │ ├ InvalidRequest
+    │ ├ ContextTooLong            .limit .needed
+    │ ├ ContentFiltered
+    │ ├ QuotaExhausted
+    │ └ PayloadTooLarge
+    ├ Transient                   may pass; retried when it surely did not run, or where the caller allows it
+    │ ├ RateLimited               .retry_after
+    │ ├ Overloaded                .retry_after
+    │ ├ ServerFault               .retry_after
+    │ ├ ConnectFailed
+    │ ├ Disconnected              .sent
+    │ └ TimedOut                  .phase .sent
+    ├ StreamInterrupted           .partial
+    ├ BadResponse                 an answer, but not one we can read
+    │ ├ InvalidBody
+    │ ├ ResponseTooLarge
+    │ └ Redirected
+    ├ OutputError                 the model answered, but not what was asked
+    │ ├ SchemaMismatch
+    │ ├ InvalidToolArguments
+    │ └ Refused
+    ├ BudgetExceeded
+    ├ DeadlineExceeded            .phase
+    ├ CircuitOpen
+    ├ ClientClosed
+    └ RuntimeFault                the built-in runtime
+      ├ ModelFileError
+      ├ UnsafeModel
+      ├ TemplateError
+      ├ OutOfMemory
+      ├ NumericalFault
+      └ EngineDead
+
+Text is bounded, and whoever builds an error from a provider's words redacts the key first (``llmsdk.io.http``).
+``asyncio.CancelledError``, ``trio.Cancelled`` and ``KeyboardInterrupt`` are never wrapped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from llmsdk.types import Usage
+
+MAX_TEXT = 2000
+"""Characters of an error's text. A provider's page of HTML is not a message."""
+
+
+class LLMError(Exception):
+    """Base of all errors of this library.
+
+    Attributes:
+        message: what happened.
+        hint: what to do about it; empty where nothing sensible can be said.
+        attempts: every attempt that the call made, each with its own usage and outcome.
+        usage: the tokens those attempts are known to have used, or ``None``.
+        provider, model: who was asked, where the call got that far.
+        status, code, request_id: the provider's own figures, where it answered.
+    """
+
+    retryable: ClassVar[bool] = False
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
+        self.message = _bounded(message)
+        self.hint = _bounded(self.default_hint if hint is None else hint)
+        self.attempts: tuple[Any, ...] = ()
+        self.usage: Usage | None = None
+        self.provider: str | None = None
+        self.model: str | None = None
+        self.status: int | None = None
+        self.code: str | None = None
+        self.request_id: str | None = None
+        for name, value in details.items():
+            setattr(self, name, value)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.__dict__)
+
+    def locate(self, provider: str, model: str) -> Self:
+        """Say who was asked, unless somebody nearer to the fault has said so already."""
+        self.provider = self.provider or provider
+        self.model = self.model or model
+        return self
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 20]}... ({len(text)} chars)"
+
+
+def _rebuild(kind: type[LLMError], message: str, state: dict[str, Any]) -> LLMError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state)
+    return error
+
+
+# --- before any I/O ---------------------------------------------------------------------------------------------
+
+
+class ConfigError(LLMError):
+    """The configuration is wrong or incomplete."""
+
+
+class UnknownProvider(ConfigError):
+    """No provider of that name is built in, installed or configured."""
+
+
+class UnknownModel(ConfigError):
+    """No such alias, or no such model folder."""
+
+
+class MissingExtra(ConfigError):
+    """An optional part of llmsdk is not installed."""
+
+    def __init__(self, extra: str, *, needed_for: str, **details: Any) -> None:
+        super().__init__(f"{needed_for} needs the extra {extra!r}", hint=f'pip install "llmsdk[{extra}]"', **details)
+        self.extra = extra
+
+
+class MissingKey(ConfigError):
+    """The provider needs a key and none was found."""
+
+
+class InputError(LLMError, ValueError):
+    """An argument that cannot be sent. ``argument`` names it."""
+
+    argument: str | None = None
+
+
+class Unsupported(LLMError):
+    """The backend lacks a capability. ``capability`` names it, the hint says who has it."""
+
+    capability: str = ""
+
+
+# --- the provider said no ---------------------------------------------------------------------------------------
+
+
+class RequestRejected(LLMError):
+    """The provider refused the request; asking again would not help."""
+
+
+class Unauthorized(RequestRejected):
+    default_hint = "Check the API key; `llmsdk doctor` shows where it is taken from."
+
+
+class PermissionDenied(RequestRejected):
+    default_hint = "The key is valid but may not use this model or feature."
+
+
+class NotFound(RequestRejected):
+    default_hint = "Check the model's name and base_url; client.models() lists what the provider offers."
+
+
+class InvalidRequest(RequestRejected):
+    pass
+
+
+class ContextTooLong(RequestRejected):
+    """The prompt and the reply do not fit the model's window (``limit`` and ``needed`` in tokens, where known)."""
+
+    default_hint = "Shorten the prompt, lower max_tokens, or choose a model with a larger window."
+    limit: int | None = None
+    needed: int | None = None
+
+
+class ContentFiltered(RequestRejected):
+    pass
+
+
+class QuotaExhausted(RequestRejected):
+    default_hint = "The account is out of credit; retrying does not help."
+
+
+class PayloadTooLarge(RequestRejected):
+    pass
+
+
+# --- may pass ---------------------------------------------------------------------------------------------------
+
+
+class Transient(LLMError):
+    """A fault that may pass.
+
+    ``sent`` says whether the request may have run (and been billed). ``retry_after`` is the provider's own wish in
+    seconds, where it gave one.
+    """
+
+    retryable = True
+    sent: bool = False
+    retry_after: float | None = None
+
+
+class RateLimited(Transient):
+    default_hint = "Slow down, or raise retry attempts so that the wait the provider asks for is taken."
+
+
+class Overloaded(Transient):
+    pass
+
+
+class ServerFault(Transient):
+    pass
+
+
+class ConnectFailed(Transient):
+    """No connection was made, so nothing ran."""
+
+
+class Disconnected(Transient):
+    """The connection broke before the reply was complete and before any of it was given to the caller."""
+
+    sent = True
+    stale: bool = False
+    """A reused connection that closed before a byte came back: the server had already hung up, nothing ran."""
+
+
+class TimedOut(Transient):
+    """One attempt ran out of time. ``phase`` is ``connect``, ``send``, ``first_token``, ``idle`` or ``total``."""
+
+    sent = True
+    phase: str = "total"
+
+
+# --- an answer, but not a whole or readable one -----------------------------------------------------------------
+
+
+class StreamInterrupted(LLMError):
+    """The stream ended without the provider's word that it is complete. ``partial`` is what had come."""
+
+    default_hint = "What came so far is in .partial and is billed; ask again, or continue from it."
+    partial: Any = None
+
+
+class BadResponse(LLMError):
+    """The provider answered with something that is no answer."""
+
+
+class InvalidBody(BadResponse):
+    pass
+
+
+class ResponseTooLarge(BadResponse):
+    pass
+
+
+class Redirected(BadResponse):
+    default_hint = "Redirects are not followed: the prompt would go to another host. Set base_url to the final address."
+
+
+class OutputError(LLMError):
+    """The model answered, but not in the form that was asked for. ``text`` is what it said."""
+
+    text: str = ""
+
+
+class SchemaMismatch(OutputError):
+    pass
+
+
+class InvalidToolArguments(OutputError):
+    pass
+
+
+class Refused(OutputError):
+    """The model declined to answer."""
+
+
+# --- stopped by us ----------------------------------------------------------------------------------------------
+
+
+class BudgetExceeded(LLMError):
+    pass
+
+
+class DeadlineExceeded(LLMError):
+    """The call's ``deadline`` passed. ``phase`` is where: ``queue``, ``retry`` or a phase of ``TimedOut``."""
+
+    phase: str = "total"
+    sent: bool = False
+
+
+class CircuitOpen(LLMError):
+    pass
+
+
+class ClientClosed(LLMError):
+    default_hint = "Make a new client; a closed one stays closed."
+
+
+# --- the built-in runtime ---------------------------------------------------------------------------------------
+
+
+class RuntimeFault(LLMError):
+    """Something in the built-in runtime."""
+
+
+class ModelFileError(RuntimeFault):
+    """A model folder that is incomplete or damaged."""
+
+
+class UnsafeModel(RuntimeFault):
+    """A model that could run foreign code on loading."""
+
+
+class TemplateError(RuntimeFault):
+    """No chat template, or one that fails."""
+
+
+class OutOfMemory(RuntimeFault):
+    pass
+
+
+class NumericalFault(RuntimeFault):
+    pass
+
+
+class EngineDead(RuntimeFault):
+    pass

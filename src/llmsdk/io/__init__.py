@@ -1,0 +1,185 @@
+"""Waiting, in one place. The core is ``async def`` throughout and awaits nothing but an ``IO``.
+
+Four faces: ``SyncIO`` blocks and never suspends (``io.drive`` runs a coroutine on it with one ``send``), ``LoopIO``
+runs on asyncio or trio, ``FakeIO`` has a virtual clock, and ``portal`` lends a loop to providers that need one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+from llmsdk.errors import DeadlineExceeded, TimedOut
+
+T = TypeVar("T")
+Phase = Literal["connect", "send", "first_token", "idle", "total"]
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """How to reach a host. Equal options share one pool of connections."""
+
+    proxy: str | None = None
+    """URL of a proxy; ``None`` takes HTTP(S)_PROXY, ALL_PROXY and NO_PROXY from the environment."""
+    ca_bundle: str | None = None
+    """Path of a PEM file to trust instead of the system's certificates."""
+    client_cert: str | tuple[str, str] | None = None
+    """Path of a PEM file with certificate and key, or the two paths."""
+    http2: bool = False
+    max_connections: int | None = None
+    client: Any = None
+    """The user's own httpx2 or httpx client, used as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPRequest:
+    """One request, ready for the wire. ``secrets`` are strings that must not show in any error about it."""
+
+    method: str
+    url: str
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    options: TransportOptions = TransportOptions()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+class HTTPReply(Protocol):
+    """A reply whose body has not been read yet. Whoever gets one closes it."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case; a repeated header has its last value."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body, decompressed, as it comes."""
+        ...
+
+    async def read(self, limit: int = ...) -> bytes:
+        """The whole body.
+
+        Raises:
+            ResponseTooLarge: more than ``limit`` bytes after decompression.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or drop it where the body was not read to its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limits of one attempt, in seconds. ``None`` is no limit. The middle two hold for streams only."""
+
+    connect: float | None = 5.0
+    first_token: float | None = 60.0
+    idle: float | None = 30.0
+    total: float | None = 600.0
+
+
+@dataclass(slots=True)
+class Clock:
+    """The time of one attempt, and what its wire has seen.
+
+    The transport asks ``left`` before every wait and sets ``sent``, ``reused`` and ``received``; the pipeline sets
+    ``content`` when the first content came. All times are seconds of ``now``, a monotonic clock.
+    """
+
+    now: Callable[[], float]
+    timeouts: Timeouts = Timeouts()
+    deadline: float | None = None
+    """When the whole call must be over, not only this attempt."""
+    stream: bool = False
+    started: float = 0.0
+    sent: bool = False
+    """A byte of the request may have left."""
+    reused: bool = True
+    """No connection was opened for this attempt."""
+    received: int = 0
+    """Bytes of the reply so far."""
+    content: bool = False
+
+    def __post_init__(self) -> None:
+        self.started = self.now()
+
+    def ends(self, wait: Literal["connect", "send", "receive"]) -> tuple[float | None, str]:
+        """When a wait that begins now must end (``None``: never), and which limit that is."""
+        limits = self.timeouts
+        ends: list[tuple[float, str]] = []
+        if self.deadline is not None:
+            ends.append((self.deadline, "deadline"))
+        if limits.total is not None:
+            ends.append((self.started + limits.total, "total"))
+        if wait == "connect" and limits.connect is not None:
+            ends.append((self.now() + limits.connect, "connect"))
+        elif wait == "receive" and self.stream:
+            if not self.content and limits.first_token is not None:
+                ends.append((self.started + limits.first_token, "first_token"))
+            elif self.content and limits.idle is not None:
+                ends.append((self.now() + limits.idle, "idle"))
+        return min(ends) if ends else (None, "")
+
+    def left(self, wait: Literal["connect", "send", "receive"]) -> float | None:
+        """Seconds that a wait may take.
+
+        Raises:
+            TimedOut, DeadlineExceeded: none are left.
+        """
+        end, _ = self.ends(wait)
+        if end is None:
+            return None
+        seconds = end - self.now()
+        if seconds <= 0:
+            raise self.expired(wait)
+        return seconds
+
+    def expired(self, wait: Literal["connect", "send", "receive"]) -> TimedOut | DeadlineExceeded:
+        """The error for a wait that ran out."""
+        _, limit = self.ends(wait)
+        after = f"after {self.now() - self.started:.3g} s"
+        if limit == "deadline":
+            phase = wait if wait != "receive" else "reply"
+            return DeadlineExceeded(f"the deadline passed {after}, during {phase}", phase=phase, sent=self.sent)
+        hint = f"Raise timeout={{{limit!r}: ...}} if the host is only slow."
+        return TimedOut(f"no answer within the {limit} timeout, {after}", phase=limit, sent=self.sent, hint=hint)
+
+
+class IO(Protocol):
+    """Everything that can wait. An instance is bound to one attempt's ``clock``, which bounds each wait."""
+
+    clock: Clock | None
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+        ...
+
+    def within(self, clock: Clock) -> Self:
+        """The same face, bound to ``clock``."""
+        ...
+
+    async def send(self, request: HTTPRequest) -> HTTPReply:
+        """Send a request and wait for the head of its reply.
+
+        Raises:
+            ConnectFailed, Disconnected, TimedOut, DeadlineExceeded, InvalidBody, Redirected
+        """
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    async def wait(self, future: Future[T]) -> T:
+        """The result of a future that a worker thread fulfils; it is cancelled when the wait is."""
+        ...
+
+    async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], limit: int) -> list[T]:
+        """Run jobs, at most ``limit`` at a time; results in order. The first error cancels the rest and is raised."""
+        ...
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run blocking work without blocking a loop."""
+        ...
+
+
+__all__ = ["IO", "Clock", "HTTPReply", "HTTPRequest", "Phase", "Timeouts", "TransportOptions"]

@@ -1,0 +1,75 @@
+"""What stands between a verb and a provider: middleware, each a function from handler to handler.
+
+    trace > fallback > retry > attempt > provider
+
+A handler turns a ``Call`` into events. ``retry`` and ``attempt`` are the only places that decide whether something
+is asked again and what is written in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llmsdk.io import IO, Timeouts
+from llmsdk.types import Event, Operation, Request, TextDelta, ToolCallDelta
+
+if TYPE_CHECKING:
+    from llmsdk.accounting.ledger import Ledger
+    from llmsdk.provider import Provider
+    from llmsdk.results import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to ask again. ``attempts`` counts the first; waits grow from ``base`` to ``cap`` seconds, fully jittered."""
+
+    attempts: int = 3
+    base: float = 0.5
+    cap: float = 20.0
+    unknown: bool = False
+    """Also retry a request that may have run, and so may be billed twice."""
+
+
+class Tracer(Protocol):
+    """A hook for tracing. ``start`` opens a span and returns what closes it; content is never passed."""
+
+    def start(self, name: str, attributes: dict[str, Any]) -> Callable[[dict[str, Any]], None]: ...
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation under way."""
+
+    operation: Operation
+    request: Request
+    provider: Provider
+    io: IO
+    ledger: Ledger
+    invoke: Callable[[Request, IO], AsyncIterator[Event]]
+    """The provider's operation, with whatever it takes besides the request already bound."""
+    deadline: float | None = None
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    tags: tuple[str, ...] = ()
+    tracer: Tracer | None = None
+    fallbacks: Sequence[Callable[[], Call]] = ()
+    attempts: list[Attempt] = field(default_factory=list)
+    """Settled rows, shared with the other steps of the same task."""
+
+
+Handler = Callable[[Call], AsyncIterator[Event]]
+Middleware = Callable[[Handler], Handler]
+
+
+def compose(middleware: Sequence[Middleware], handler: Handler) -> Handler:
+    """Wrap ``handler``; the first middleware is the outermost."""
+    for layer in reversed(middleware):
+        handler = layer(handler)
+    return handler
+
+
+def is_content(event: Event) -> bool:
+    """Whether an event gives the caller something that cannot be taken back."""
+    return isinstance(event, TextDelta | ToolCallDelta) or getattr(event, "reasoning", None) is not None

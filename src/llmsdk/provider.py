@@ -1,0 +1,214 @@
+"""The contract between llmsdk and a backend.
+
+A provider has one generating method. Whatever else it can do (score candidates, embed, count tokens, list models) it
+shows by implementing one more small protocol; there are no flags for methods and none that only raise.
+
+Writing one: see docs/writing-a-provider.md. A host that speaks HTTP subclasses ``HTTPProvider`` and gives pure
+functions: a request to bytes, bytes to events.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from llmsdk.errors import LLMError
+from llmsdk.io import IO, HTTPRequest, TransportOptions
+from llmsdk.io.sse import ServerSentEvent, SSEDecoder
+from llmsdk.types import Event, Info, Request, TokenCount
+
+CONTRACT = 1
+"""Version of this contract. The registry refuses a provider that was written for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model of a provider can do. The verbs choose their route by it, before any I/O."""
+
+    complete: bool = False
+    """Continues a raw prompt."""
+    suffix: bool = False
+    """Fills in between a prompt and a suffix."""
+    chat: bool = True
+    schema: Literal["none", "json", "strict"] = "none"
+    """``strict`` holds the reply to a JSON schema, ``json`` only to some JSON object."""
+    logprobs: int = 0
+    """How many alternatives a token may report; 0 is none."""
+    tools: bool = False
+    options: frozenset[str] = frozenset({"max_tokens", "temperature", "top_p", "stop"})
+    """The fields of ``Request`` that are honoured beyond model, input and stream."""
+    context: int | None = None
+    """The window in tokens, where known."""
+
+
+class Settings(BaseModel):
+    """What ``[providers.NAME]`` may hold. Subclass it to add more; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class HTTPSettings(Settings):
+    """Settings that every provider over HTTP has."""
+
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    proxy: str | None = None
+    ca_bundle: str | None = None
+    client_cert: str | tuple[str, str] | None = None
+    headers: dict[str, str] = {}
+    http2: bool = False
+    max_connections: int | None = None
+    allow_plain_http: bool = False
+    """Send the key over plain http to a host that is not this machine."""
+    http_client: Any = None
+
+
+class Provider(Protocol):
+    """A backend. One instance serves every thread and loop of a client.
+
+    Constructed as ``Provider(name, settings)`` with ``settings`` an instance of its own ``Settings``; construction
+    checks the settings, opens nothing, and raises ``ConfigError`` for what cannot work.
+    """
+
+    contract: ClassVar[int] = CONTRACT
+    Settings: ClassVar[type[BaseModel]]
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    """The vendor's own environment variables for ``api_key``, tried in order."""
+    loop_bound: ClassVar[bool] = False
+    """It awaits an event loop of its own choice; the sync client then runs it on a portal thread."""
+    name: str
+
+    def capabilities(self, model: str) -> Capabilities: ...
+
+    def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+        """The reply as events: text as it comes, usage, and ``Finish`` for each choice if and only if it is whole."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """Says how probable each candidate is as the whole reply to ``request``, in one go."""
+
+    def score(self, request: Request, candidates: Sequence[str], io: IO) -> AsyncIterator[Event]:
+        """Yield ``Usage`` and ``Output(tuple[Score, ...])``, one score a candidate, in order."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    def embed(self, model: str, texts: Sequence[str], io: IO) -> AsyncIterator[Event]:
+        """Yield ``Usage`` and ``Output(tuple[tuple[float, ...], ...])``, one vector a text, in order."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    def count(self, request: Request) -> TokenCount:
+        """Count the input tokens of a request without a network. May block on disk the first time."""
+        ...
+
+
+@runtime_checkable
+class Lists(Protocol):
+    def models(self, io: IO) -> AsyncIterator[Event]:
+        """Yield ``Output(tuple[Model, ...])``."""
+        ...
+
+
+class StreamDecoder(Protocol):
+    """Reads one streamed reply. Holds the state of that reply and nothing else."""
+
+    def feed(self, event: ServerSentEvent) -> Iterable[Event]: ...
+
+
+class HTTPProvider(ABC):
+    """A provider over HTTP, from four pure functions: ``encode``, ``decode``, ``decoder`` and ``error``."""
+
+    contract: ClassVar[int] = CONTRACT
+    Settings: ClassVar[type[BaseModel]] = HTTPSettings
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    loop_bound: ClassVar[bool] = False
+    max_body: ClassVar[int] = 64 * 2**20
+    """Bytes of a reply, after decompression, that are read at most."""
+
+    def __init__(self, name: str, settings: HTTPSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.transport = TransportOptions(
+            proxy=settings.proxy,
+            ca_bundle=settings.ca_bundle,
+            client_cert=settings.client_cert,
+            http2=settings.http2,
+            max_connections=settings.max_connections,
+            client=settings.http_client,
+        )
+
+    @abstractmethod
+    def capabilities(self, model: str) -> Capabilities: ...
+
+    @abstractmethod
+    def encode(self, request: Request) -> HTTPRequest:
+        """The request as it goes over the wire."""
+
+    @abstractmethod
+    def decode(self, body: bytes, request: Request) -> Iterable[Event]:
+        """The events of a whole, buffered reply."""
+
+    @abstractmethod
+    def decoder(self, request: Request) -> StreamDecoder:
+        """A fresh reader for one streamed reply."""
+
+    @abstractmethod
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
+        """The typed error for a reply that is not 2xx. ``body`` is cut to a sensible length and free of secrets."""
+
+    async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+        async with aclosing(await io.send(self.encode(request))) as reply:
+            if not 200 <= reply.status < 300:
+                raise await self.failure(reply)
+            if not request.stream:
+                body = await reply.read(self.max_body)
+                for event in self.decode(body, request):
+                    yield event
+                yield Info(raw=body)
+                return
+            sse, decoder, seen = SSEDecoder(), self.decoder(request), []
+            async with aclosing(reply.chunks()) as chunks:
+                async for chunk in chunks:
+                    for message in sse.feed(chunk):
+                        seen.append(message.data)
+                        for event in decoder.feed(message):
+                            yield event
+            yield Info(raw=tuple(seen))
+
+    async def failure(self, reply: Any) -> LLMError:
+        """Read the body of a reply that is not 2xx and make the typed error of it."""
+        body = await reply.read(2**20)
+        error = self.error(reply.status, reply.headers, body)
+        error.status = error.status or reply.status
+        return error
+
+    async def aclose(self) -> None:
+        """Nothing to close: connections belong to the client."""
+
+
+__all__ = [
+    "CONTRACT",
+    "Capabilities",
+    "Counts",
+    "Embeds",
+    "HTTPProvider",
+    "HTTPSettings",
+    "Lists",
+    "Provider",
+    "Scores",
+    "Settings",
+    "StreamDecoder",
+]

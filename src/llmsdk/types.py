@@ -1,0 +1,322 @@
+"""What travels through the library: messages, a request, the events of a reply, and usage.
+
+Everything here is frozen data without behaviour that waits. A provider turns a ``Request`` into a stream of
+``Event``; ``llmsdk.results`` folds that stream into what the caller gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+FinishReason = Literal["stop", "length", "tool_call", "content_filter", "refusal", "pause", "error", "other"]
+Operation = Literal["generate", "score", "embed", "count", "translate", "answer", "classify", "models"]
+Source = Literal["provider", "local", "estimate", "mixed"]
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A run of text. ``provider_state`` is opaque and goes back untouched to the provider that made it."""
+
+    text: str
+    provider_state: Any = field(default=None, repr=False)
+    type: Literal["text"] = field(default="text", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What the model thought before it answered, where the provider shows it."""
+
+    text: str
+    provider_state: Any = field(default=None, repr=False)
+    type: Literal["reasoning"] = field(default="reasoning", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that the model asks for. ``arguments_json`` is the model's own text; ``arguments`` parses it."""
+
+    id: str
+    name: str
+    arguments_json: str
+    provider_state: Any = field(default=None, repr=False)
+    type: Literal["tool_call"] = field(default="tool_call", repr=False)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments as a mapping.
+
+        Raises:
+            InvalidToolArguments: the model's text is not a JSON object.
+        """
+        from pydantic_core import from_json
+
+        from llmsdk.errors import InvalidToolArguments
+
+        try:
+            value = from_json(self.arguments_json or "{}", allow_inf_nan=False)
+        except ValueError as error:
+            raise InvalidToolArguments(f"the arguments of {self.name!r} are not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise InvalidToolArguments(f"the arguments of {self.name!r} are a {type(value).__name__}, not an object")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool returned, to be sent back under the ``id`` of its call."""
+
+    id: str
+    content: str
+    name: str | None = None
+    is_error: bool = False
+    type: Literal["tool_result"] = field(default="tool_result", repr=False)
+
+
+Part = Text | Reasoning | ToolCall | ToolResult
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str | tuple[Part, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return (Text(self.content),) if isinstance(self.content, str) else self.content
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+
+# --- request ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. ``parameters`` is a JSON schema."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    description: str = ""
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to one model. ``None`` leaves a choice to the provider.
+
+    ``input`` is a raw prompt (a ``str``, continued as it is) or a conversation. ``stream`` is a hint for the wire
+    and never a second meaning: a streamed and a buffered reply fold to the same response.
+    """
+
+    model: str
+    input: str | tuple[Message, ...]
+    stream: bool = False
+    suffix: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    n: int = 1
+    echo: bool = False
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: Mapping[int, float] | None = None
+    logprobs: int | None = None
+    """How many alternatives to report for each token; 0 is the chosen token's own logprob alone."""
+    schema: Mapping[str, Any] | None = None
+    """A JSON schema that the reply must satisfy."""
+    schema_name: str = "reply"
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    """``auto``, ``none``, ``required`` or the name of a tool."""
+    parallel_tool_calls: bool | None = None
+    reasoning: Literal["low", "medium", "high"] | int | bool | None = None
+    idempotency_key: str | None = None
+    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return (Message("user", self.input),) if isinstance(self.input, str) else self.input
+
+
+# --- usage ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt, or of a whole call. ``None`` means not reported, never zero.
+
+    ``input_tokens`` includes cached ones and cache writes, ``output_tokens`` includes reasoning. A later ``Usage``
+    event of the same attempt replaces an earlier one: figures in a stream are cumulative.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    source: Source = "provider"
+
+    @property
+    def total_tokens(self) -> int | None:
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        def plus(a: int | None, b: int | None) -> int | None:
+            return None if a is None and b is None else (a or 0) + (b or 0)
+
+        sums = {name: plus(getattr(self, name), getattr(other, name)) for name in _COUNTS}
+        return Usage(**sums, source=self.source if self.source == other.source else "mixed")
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+_COUNTS = tuple(f.name for f in fields(Usage) if f.name != "source")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """How many input tokens a request has.
+
+    ``method`` is ``exact`` (the provider counted), ``local`` (the model's own tokenizer) or ``estimate``; an
+    estimate is right to within ``margin`` (a fraction: 0.25 is a quarter) for ordinary text.
+    """
+
+    value: int
+    method: Literal["exact", "local", "estimate"]
+    margin: float = 0.0
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token, the natural logarithm of its probability, and its best alternatives (most probable first)."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of text of choice ``index``."""
+
+    text: str
+    index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of reasoning. Not part of the answer, so ``text`` is empty."""
+
+    reasoning: str
+    index: int = 0
+    provider_state: Any = None
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of the tool call in ``slot``. An empty ``id`` or ``name`` adds nothing to what came before."""
+
+    slot: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What the provider said about the reply: its id, the model that really answered, how it was reached."""
+
+    id: str | None = None
+    model: str | None = None
+    warning: str | None = None
+    raw: bytes | tuple[bytes, ...] | None = field(default=None, repr=False)
+    """The body as received; one item per event for a stream."""
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The provider's own word that choice ``index`` is complete. Without it a stream was cut."""
+
+    reason: FinishReason
+    raw_reason: str | None = None
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The whole result of an operation that yields no text: scores, vectors, a list of models."""
+
+    value: Any
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Usage | Info | Finish | Output
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """log P(candidate | prompt), summed over its tokens (natural logarithm), and how many tokens that was."""
+
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a provider offers."""
+
+    id: str
+    provider: str
+    context: int | None = None
+    """The window in tokens, where known."""
