@@ -1,0 +1,449 @@
+"""Configuration: one TOML file, the environment and arguments, merged into typed data.
+
+What wins, from the top: arguments (``overrides=``, and a mapping given as ``config=``), ``LLMSDK_*`` variables, the
+file, the vendor's own key variable, defaults. The file is ``config=``, else ``$LLMSDK_CONFIG``, else the first found
+among ``llmsdk.toml`` from the working directory up to the root of its repository and ``config.toml`` in the user's
+folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_RETRY_<KEY>``, ``LLMSDK_TIMEOUTS_<KEY>`` and
+``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that table.
+
+Secrets stay out of here: ``{ env = "X" }`` is looked up by the registry, when that provider is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from llmsdk.errors import ConfigError, InputError
+from llmsdk.io import Timeouts
+from llmsdk.options import TEXT, request_fields
+from llmsdk.pipeline import RetryPolicy
+from llmsdk.trust import is_trusted, project_file, user_file
+
+Key = tuple[str, ...]
+M = TypeVar("M", bound=BaseModel)
+
+SECTIONS = ("default", "models", "providers", "retry", "timeouts")
+VARIABLES = ("LLMSDK_CONFIG", "LLMSDK_DEBUG", "LLMSDK_MODEL")
+FOREIGN = ("LLMSDK_TEST_", "LLMSDK_REQUIRE_")
+"""Prefixes of variables that belong to the test suite."""
+MAX_BYTES = 2**20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAlias:
+    """A name for one or more models. ``targets`` are tried in order; ``options`` are defaults for every call."""
+
+    name: str
+    targets: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration.
+
+    ``sources`` says for each dotted key where its value came from (``llmsdk.toml:7``, ``env LLMSDK_MODEL``); a key
+    that is not there has its default. ``untrusted`` holds the keys set by a file that was found in the working tree
+    and is not trusted: the registry gives no secret to a provider that such a key could send elsewhere.
+    """
+
+    default: str | None = None
+    models: Mapping[str, ModelAlias] = field(default_factory=dict)
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    path: Path | None = None
+    untrusted: frozenset[str] = frozenset()
+
+
+# --- the shape of the tables ------------------------------------------------------------------------------------
+
+
+def _unlimited(value: float | None) -> float | None:
+    return None if value == float("inf") else value
+
+
+Seconds = Annotated[float | None, Field(gt=0), AfterValidator(_unlimited)]
+Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_RETRY, _TIMEOUTS = RetryPolicy(), Timeouts()
+SAMPLING = (TEXT | {"reasoning"}) - {"extra", "idempotency_key", "n", "echo"}
+"""The options that an alias may set."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class _Retry(_Table):
+    attempts: Annotated[int, Field(ge=1, le=100)] = _RETRY.attempts
+    base: Wait = _RETRY.base
+    cap: Wait = _RETRY.cap
+    unknown: bool = _RETRY.unknown
+
+
+class _Timeouts(_Table):
+    connect: Seconds = _TIMEOUTS.connect
+    first_token: Seconds = _TIMEOUTS.first_token
+    idle: Seconds = _TIMEOUTS.idle
+    total: Seconds = _TIMEOUTS.total
+
+
+# --- loading ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """One setting and where it came from. ``untrusted``: from a file that was merely found."""
+
+    value: Any = field(repr=False)
+    source: str
+    untrusted: bool = False
+
+
+Layer = dict[Key, _Value]
+
+
+def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read the configuration.
+
+    ``config`` is a path, or a mapping of the same shape that takes the place of the file. ``overrides`` is a mapping
+    too, and wins over everything.
+
+    Raises:
+        ConfigError: a file that cannot be read, an unknown section, key or variable, or a value of the wrong kind.
+    """
+    path: Path | None = None
+    below: Layer = {}
+    above: Layer = {}
+    if isinstance(config, Mapping):
+        above = _layer(config, lambda key: "config=")
+    else:
+        path, below = _file(config)
+    above |= _layer(overrides or {}, lambda key: "argument")
+    names = {key[1] for key in (*below, *above) if key[0] == "providers"}
+    return _assemble(below | _environment(os.environ, names) | above, path)
+
+
+def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
+    named = config or os.environ.get("LLMSDK_CONFIG")
+    found = None if named else project_file()
+    path = Path(named).expanduser() if named else found or user_file()
+    if path is None:
+        return None, {}
+    content = _read(path)
+    name = shown(path)
+    data = _parse(content, name)
+    lines = _lines(content.decode("utf-8-sig"))
+    untrusted = path == found and not is_trusted(path, content)
+
+    def source(key: Key) -> str:
+        line = next((lines[key[:size]] for size in range(len(key), 0, -1) if key[:size] in lines), None)
+        return f"{name}:{line}" if line else name
+
+    return path, _layer(data, source, untrusted=untrusted)
+
+
+def shown(path: Path) -> str:
+    """A path as a reader knows it: relative to the working directory, or to the home folder."""
+    for base, prefix in ((Path.cwd(), ""), (Path("~").expanduser(), "~/")):
+        if path.is_relative_to(base):
+            return prefix + path.relative_to(base).as_posix()
+    return str(path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        hint = "Check the path given as config= or in LLMSDK_CONFIG."
+        raise ConfigError(f"{path}: {error.strerror or 'cannot be read'}", hint=hint) from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; is this a configuration file?")
+    return content
+
+
+def _parse(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{name}:{line}: not UTF-8", hint="Save the file as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"line (\d+)", str(error))
+        place = f"{name}:{at[1]}" if at else name
+        raise ConfigError(f"{place}: not valid TOML: {error}", hint="Strings need quotes.") from None
+
+
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
+_ASSIGNMENT = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
+
+
+def _lines(text: str) -> dict[Key, int]:
+    """The line of each key. A hint for people: a line inside a multi-line string may be taken for a key."""
+    lines: dict[Key, int] = {}
+    table: Key = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = _parts(header[1])
+            lines.setdefault(table, number)
+        elif assignment := _ASSIGNMENT.match(line):
+            lines.setdefault(table + _parts(assignment[1]), number)
+    return lines
+
+
+def _parts(dotted: str) -> Key:
+    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
+
+
+# --- layers -----------------------------------------------------------------------------------------------------
+
+
+def _layer(data: Mapping[str, Any], source: Any, *, untrusted: bool = False) -> Layer:
+    """The settings of a file or mapping, one entry each, so that layers merge by ``|``."""
+    layer: Layer = {}
+    for section, value in data.items():
+        if section not in SECTIONS:
+            raise unknown((section,), SECTIONS, source((section,)))
+        for key, item in _leaves((section,), value, source):
+            layer[key] = _Value(item, source(key), untrusted)
+    return layer
+
+
+def _leaves(key: Key, value: Any, source: Any) -> Iterable[tuple[Key, Any]]:
+    depth = {"default": 1, "providers": 3}.get(key[0], 2)
+    if len(key) == depth:
+        yield key, value
+        return
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{_place(source(key), key)}: must be a table, not {_kind(value)}", key=".".join(key))
+    if key[0] == "providers" and len(key) == 2:
+        yield key, None  # so that an empty table is known too
+    for name, item in value.items():
+        yield from _leaves((*key, str(name)), item, source)
+
+
+def _environment(environ: Mapping[str, str], names: Iterable[str]) -> Layer:
+    """The settings given by ``LLMSDK_*`` variables; ``names`` are the providers configured otherwise."""
+    layer: Layer = {}
+    for variable in sorted(environ):
+        if not variable.startswith("LLMSDK_") or variable.startswith(FOREIGN) or not environ[variable]:
+            continue
+        key = _variable_key(variable, names)
+        if key:
+            layer[key] = _Value(environ[variable], f"env {variable}")
+            if key[0] == "providers":
+                layer.setdefault(key[:2], _Value(None, f"env {variable}"))
+        elif variable not in VARIABLES:
+            _complain(variable)
+    return layer
+
+
+def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
+    if variable == "LLMSDK_MODEL":
+        return ("default",)
+    section, _, rest = variable.removeprefix("LLMSDK_").lower().partition("_")
+    if section in ("retry", "timeouts") and rest:
+        return (section, rest)
+    if section != "providers":
+        return None
+    # "my_host_api_key" could be split in three places: a configured name decides, the longest first
+    for name in sorted(names, key=len, reverse=True):
+        prefix = re.sub(r"\W", "_", name).lower() + "_"
+        if rest.startswith(prefix) and rest != prefix:
+            return (section, name, rest.removeprefix(prefix))
+    name, _, key = rest.partition("_")
+    return (section, name, key) if name and key else None
+
+
+def _complain(variable: str) -> None:
+    near = did_you_mean(variable, (*VARIABLES, *_section_variables()))
+    if near:
+        raise ConfigError(f"env {variable}: unknown variable", hint=near, key=variable)
+    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_* and LLMSDK_PROVIDERS_<NAME>_<KEY>"
+    warnings.warn(f"env {variable} means nothing to llmsdk, which reads {known}", UserWarning, stacklevel=4)
+
+
+def _section_variables() -> list[str]:
+    tables: tuple[tuple[str, type[BaseModel]], ...] = (("RETRY", _Retry), ("TIMEOUTS", _Timeouts))
+    return [f"LLMSDK_{name}_{key.upper()}" for name, table in tables for key in table.model_fields]
+
+
+# --- from layers to Config --------------------------------------------------------------------------------------
+
+
+def _assemble(layer: Layer, path: Path | None) -> Config:
+    sources = {".".join(key): item.source for key, item in layer.items() if item.value is not None or len(key) == 3}
+    retry = _section(_Retry, "retry", layer)
+    timeouts = _section(_Timeouts, "timeouts", layer)
+    models = {key[1]: _alias(key[1], item) for key, item in layer.items() if key[0] == "models"}
+    default = layer.get(("default",))
+    config = Config(
+        default=_text(default) if default else None,
+        models=models,
+        providers=_providers(layer),
+        retry=RetryPolicy(**retry.model_dump()),
+        timeouts=Timeouts(**timeouts.model_dump()),
+        sources=sources,
+        path=path,
+        untrusted=frozenset(".".join(key) for key, item in layer.items() if item.untrusted),
+    )
+    _check_targets(config)
+    return config
+
+
+def _section(table: type[M], name: str, layer: Layer) -> M:
+    values = {key[1]: item for key, item in layer.items() if key[0] == name}
+    data = {key: item.value for key, item in values.items()}
+    sources = {f"{name}.{key}": item.source for key, item in values.items()}
+    return validated(table, data, (name,), sources)
+
+
+def _alias(name: str, item: _Value) -> ModelAlias:
+    key = ("models", name)
+    _check_name(key, _ALIAS, item.source)
+    table = dict(item.value) if isinstance(item.value, Mapping) else {"model": item.value}
+    models = table.pop("model", None)
+    targets = (models,) if isinstance(models, str) else tuple(models) if isinstance(models, list | tuple) else ()
+    if not targets or not all(isinstance(target, str) and target for target in targets):
+        hint = f'Write {name} = "PROVIDER:MODEL", a list of those, or {{ model = "PROVIDER:MODEL", temperature = 0 }}.'
+        raise ConfigError(f"{_place(item.source, key)}: names no model", hint=hint, key=".".join(key))
+    return ModelAlias(name, targets, _options(key, table, item.source))
+
+
+def _options(key: Key, table: dict[str, Any], source: str) -> dict[str, Any]:
+    for name in table:
+        if name not in SAMPLING:
+            raise unknown((*key, name), SAMPLING | {"model"}, source)
+    bias = table.get("logit_bias")
+    if isinstance(bias, Mapping):  # TOML has no keys but strings
+        table["logit_bias"] = {int(k) if str(k).isdecimal() else k: value for k, value in bias.items()}
+    try:
+        request_fields(table)
+    except (InputError, TypeError) as error:
+        what = error.message if isinstance(error, InputError) else str(error)
+        raise ConfigError(f"{_place(source, key)}: {what}", key=".".join(key)) from error
+    return table
+
+
+def _providers(layer: Layer) -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for key, item in layer.items():
+        if key[0] != "providers":
+            continue
+        _check_name(key[:2], _NAME, item.source)
+        table = tables.setdefault(key[1], {})
+        if len(key) == 3:
+            table[key[2]] = _text(item, key) if key[2] == "kind" else item.value
+    return tables
+
+
+def _text(item: _Value, key: Key = ("default",)) -> str:
+    if isinstance(item.value, str) and item.value:
+        return item.value
+    raise ConfigError(f"{_place(item.source, key)}: must be a string, not {_kind(item.value)}", key=".".join(key))
+
+
+def _check_name(key: Key, pattern: re.Pattern[str], source: str) -> None:
+    if not pattern.fullmatch(key[1]):
+        hint = "Names are made of ASCII letters, digits, '-' and '_', and begin with a letter or digit."
+        raise ConfigError(f"{source}: {key[0]}: {key[1]!r} is no name", hint=hint, key=".".join(key))
+
+
+def _check_targets(config: Config) -> None:
+    for alias in config.models.values():
+        for target in alias.targets:
+            _check_target(config, f"models.{alias.name}", target, (alias.name,))
+    if config.default is not None:
+        _check_target(config, "default", config.default, ())
+
+
+def _check_target(config: Config, key: str, target: str, seen: Key) -> None:
+    if target in seen:
+        raise ConfigError(
+            f"{_place(config.sources[key], key)}: {' -> '.join((*seen, target))} goes in a circle", key=key
+        )
+    if target in config.models:
+        for further in config.models[target].targets:
+            _check_target(config, key, further, (*seen, target))
+    elif ":" not in target:
+        near = did_you_mean(target, config.models) or f'Write "PROVIDER:MODEL", such as "local:{target}".'
+        raise ConfigError(f"{_place(config.sources[key], key)}: {target!r} is no alias", hint=near, key=key)
+
+
+# --- words for errors -------------------------------------------------------------------------------------------
+
+
+def validated(table: type[M], data: Mapping[str, Any], key: Key, sources: Mapping[str, str]) -> M:
+    """``data`` as ``table``; a fault is a ``ConfigError`` with place and key that shows no value.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong kind.
+    """
+    try:
+        return table.model_validate(dict(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    # raised out here, so that the error that quotes the input is not its __context__
+    raise _fault(first, table, data, key, sources)
+
+
+def _fault(
+    error: ErrorDetails, table: type[BaseModel], data: Mapping[str, Any], key: Key, sources: Mapping[str, str]
+) -> ConfigError:
+    path: Key = key
+    at: Any = data
+    for part in error["loc"]:  # a step that is not in the data names a branch of a type
+        if not (isinstance(at, Mapping) and part in at) and error["type"] != "missing":
+            break
+        path, at = (*path, str(part)), at.get(part) if isinstance(at, Mapping) else None
+    source = next((sources[k] for size in range(len(path), 0, -1) if (k := ".".join(path[:size])) in sources), "")
+    if error["type"] == "extra_forbidden":
+        return unknown(path, table.model_fields, source)
+    what = "is required" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
+    what = what.replace("Input should be", "must be", 1)
+    return ConfigError(f"{_place(source, path)}: {what}", key=".".join(path))
+
+
+def unknown(key: Key, known: Iterable[str], source: str) -> ConfigError:
+    """The error for a key that nobody knows."""
+    options = sorted(known)
+    hint = did_you_mean(key[-1], options) or f"Known here: {', '.join(options)}."
+    return ConfigError(f"{_place(source, key)}: unknown key", hint=hint, key=".".join(key))
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """``Did you mean ...?`` for the nearest option, or an empty string when none is near."""
+    by_lower = {option.lower(): option for option in options}
+    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+
+def _place(source: str, key: Key | str) -> str:
+    dotted = key if isinstance(key, str) else ".".join(key)
+    return f"{source}: {dotted}" if source else dotted
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "a table"}
+    if value == "":
+        return "an empty string"
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+__all__ = ["Config", "ModelAlias", "did_you_mean", "load"]

@@ -1,0 +1,324 @@
+"""From a name to a provider: built in, installed (entry points) or a row of the configuration.
+
+"openai:gpt-x"   ->  Target("openai", "gpt-x")        everything after the first colon is the model
+"smart"          ->  the targets of the alias, in order
+Target           ->  provider("openai"), constructed once and shared by all threads
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from threading import Lock
+from typing import Any, cast
+
+from pydantic import BaseModel, SecretStr
+
+from llmsdk.config import Config, did_you_mean, validated
+from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
+from llmsdk.provider import CONTRACT, Provider
+
+BUILT_IN: Mapping[str, str] = {
+    "local": "llmsdk_providers.local:Local",
+    "openai": "llmsdk_providers.openai:OpenAI",
+}
+GROUP = "llmsdk.providers"
+HARMLESS = frozenset({"kind", "api_key", "http2", "max_connections"})
+"""Keys that cannot send a provider's secret to another host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model of one provider, with the alias's default options."""
+
+    provider_name: str
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A kind of provider that can be used: its name, where its code is, and who brought it."""
+
+    name: str
+    target: str
+    origin: str
+
+
+class Registry:
+    """The providers of one configuration. Every method may be called from any thread."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._lock = Lock()
+        self._providers: dict[str, Provider] = {}
+        self._lent: set[str] = set()
+        self._scan: tuple[EntryPoint, ...] | None = None
+
+    # --- models -------------------------------------------------------------------------------------------------
+
+    def resolve(self, model: str) -> tuple[Target, ...]:
+        """The targets of ``provider:model`` or of an alias, in the order in which to try them.
+
+        Raises:
+            UnknownModel, UnknownProvider: with what was probably meant.
+            ConfigError: a provider without a model.
+        """
+        if not isinstance(model, str):
+            raise InputError(f"model must be a str, not {type(model).__name__}", argument="model")
+        return tuple(self._targets(model, {}))
+
+    def _targets(self, model: str, options: Mapping[str, Any]) -> Iterator[Target]:
+        alias = self.config.models.get(model)
+        if alias is not None:
+            for target in alias.targets:
+                yield from self._targets(target, {**alias.options, **options})
+            return
+        provider, colon, name = model.partition(":")
+        if not colon and not self._knows(provider):
+            raise self._unknown_model(model)
+        if not self._knows(provider):
+            raise self._unknown_provider(provider)
+        if not name.strip():
+            raise ConfigError(f"{model!r} names a provider but no model", hint=f'Write "{provider}:MODEL".')
+        yield Target(provider, name, options)
+
+    def _unknown_model(self, model: str) -> UnknownModel:
+        names = (*self.config.models, *self._names())
+        hint = f'Write "PROVIDER:MODEL", such as "local:{model or "pocket"}"; aliases: {_listed(self.config.models)}.'
+        return UnknownModel(
+            f"{model!r} is neither an alias nor PROVIDER:MODEL", hint=did_you_mean(model, names) or hint
+        )
+
+    def _unknown_provider(self, name: str, place: str = "") -> UnknownProvider:
+        names = self._names()
+        hint = f"Known: {_listed(names)}. A host that speaks OpenAI's API needs no code: "
+        hint += f'[providers.{name or "NAME"}] with kind = "openai" and base_url in llmsdk.toml.'
+        return UnknownProvider(f"{place}no provider {name!r}", hint=f"{did_you_mean(name, names)} {hint}".lstrip())
+
+    # --- providers ----------------------------------------------------------------------------------------------
+
+    def add(self, provider: Provider) -> None:
+        """Use a provider object under its own name. Whoever made it closes it.
+
+        Raises:
+            ConfigError: it was written for another version of the contract, or its name is taken.
+        """
+        _check_contract(provider, repr(provider.name))
+        with self._lock:
+            if self._providers.setdefault(provider.name, provider) is not provider:
+                raise ConfigError(f"there is a provider {provider.name!r} already", hint="Give it another name.")
+            self._lent.add(provider.name)
+
+    def provider(self, name: str) -> Provider:
+        """The provider of that name, made at the first call.
+
+        Raises:
+            UnknownProvider, MissingExtra, MissingKey, ConfigError: it cannot be made; nothing was sent anywhere.
+        """
+        found = self._providers.get(name)
+        if found is not None:
+            return found
+        with self._lock:
+            if name not in self._providers:
+                self._providers[name] = self._make(name)
+            return self._providers[name]
+
+    async def aclose(self) -> None:
+        """Close every provider that was made here, and forget it. An error of one does not spare the others."""
+        with self._lock:
+            providers = [item for name, item in self._providers.items() if name not in self._lent]
+            self._providers.clear()
+        errors: list[Exception] = []
+        for provider in providers:
+            try:
+                await provider.aclose()
+            except Exception as error:  # noqa: BLE001 - any error of one must not leave the others open
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _make(self, name: str) -> Provider:
+        row = self.config.providers.get(name, {})
+        kind = row.get("kind", name)
+        if ":" in kind and f"providers.{name}.kind" in self.config.untrusted:
+            raise self._distrust(name, f"names code to import as kind = {kind!r}")
+        cls = self._load(name, kind)
+        table = self._secrets(name, kind, cls, {key: value for key, value in row.items() if key != "kind"})
+        settings = validated(cls.Settings, table, ("providers", name), self.config.sources)
+        return cast("Provider", cls(name, settings))
+
+    def _load(self, name: str, kind: str) -> Any:
+        target = kind if ":" in kind else self._find(kind)
+        if target is None:
+            raise self._unknown_provider(kind, f"{self._source(f'providers.{name}.kind')}: " if kind != name else "")
+        try:
+            cls = EntryPoint(kind, target, GROUP).load()
+        except ModuleNotFoundError as error:
+            if kind in BUILT_IN and not (error.name or "").startswith("llmsdk"):
+                raise MissingExtra(kind, needed_for=f"the provider {kind!r}") from error
+            raise _broken(name, target, f"no module named {error.name!r}") from error
+        except Exception as error:  # somebody else's module may raise anything while it is imported
+            raise _broken(name, target, f"{type(error).__name__}: {error}") from error
+        _check_contract(cls, target)
+        if not issubclass(getattr(cls, "Settings", object), BaseModel):
+            raise ConfigError(f"{target} has no Settings", hint="Derive them from llmsdk.provider.Settings.")
+        return cls
+
+    def _find(self, kind: str) -> str | None:
+        if kind in BUILT_IN:
+            return BUILT_IN[kind]
+        return next((point.value for point in self._entry_points() if point.name == kind), None)
+
+    # --- secrets ------------------------------------------------------------------------------------------------
+
+    def key_source(self, name: str) -> str | None:
+        """Where the key of a provider comes from, such as ``env OPENAI_API_KEY``; ``None`` if there is none.
+
+        Raises:
+            UnknownProvider, MissingExtra: there is no such provider.
+        """
+        if name in self._lent:
+            return None
+        row = self.config.providers.get(name, {})
+        kind = row.get("kind", name)
+        variable = _variable(row.get("api_key")) or (None if "api_key" in row else self._vendor(name, kind, row))
+        if variable is not None:
+            return f"env {variable}"
+        return self.config.sources.get(f"providers.{name}.api_key")
+
+    def _vendor(self, name: str, kind: str, row: Mapping[str, Any], cls: Any = None) -> str | None:
+        """The vendor's own variable, where it is set and the provider is the vendor's."""
+        if name != kind and "base_url" in row:
+            return None  # another host that speaks the same language gets no key of the vendor
+        cls = cls or self._load(name, kind)
+        if "api_key" not in cls.Settings.model_fields:
+            return None
+        return next((variable for variable in _key_variables(cls) if os.environ.get(variable)), None)
+
+    def _secrets(self, name: str, kind: str, cls: Any, table: dict[str, Any]) -> dict[str, Any]:
+        vendor = None if "api_key" in table else self._vendor(name, kind, table, cls)
+        self._check_trust(name, kind, cls, table, vendor)
+        place = f"providers.{name}"
+        filled = {key: self._filled(value, f"{place}.{key}") for key, value in table.items()}
+        if vendor is not None:
+            filled["api_key"] = os.environ[vendor]
+        _check_key(filled.get("api_key"), f"{place}.api_key", self.key_source(name))
+        return filled
+
+    def _filled(self, value: Any, place: str) -> Any:
+        """``value`` with each ``{ env = "X" }`` in it looked up."""
+        if variable := _variable(value):
+            found = os.environ.get(variable)
+            if found:
+                return found
+            source = self.config.sources.get(place, "")
+            hint = f"Set {variable}, or change {place} in {source or 'the configuration'}."
+            raise MissingKey(f"{place}: the environment variable {variable} is not set", hint=hint, key=place)
+        if isinstance(value, Mapping):
+            return {key: self._filled(item, place) for key, item in value.items()}
+        return value
+
+    def _check_trust(self, name: str, kind: str, cls: Any, table: Mapping[str, Any], vendor: str | None) -> None:
+        """Refuse to hand a secret to a provider that an untrusted file could have pointed at a stranger."""
+        place = f"providers.{name}."
+        foreign = {key for key in (*table, "kind") if place + key in self.config.untrusted}
+        away = sorted(foreign - HARMLESS)
+        for key, value in table.items():
+            for variable in _variables(value):
+                own = key == "api_key" and variable in _key_variables(cls)
+                if away or (key in foreign and not own):
+                    raise self._distrust(name, f"takes {key} from env {variable}")
+            ours = key not in foreign and (key == "api_key" or key not in HARMLESS)
+            if ours and (away or (kind != name and "kind" in foreign)):
+                raise self._distrust(name, f"sets {', '.join(away) or 'kind'} beside {self._source(place + key)}")
+        if vendor is not None and away:
+            raise self._distrust(name, f"sets {', '.join(away)}, and the key is env {vendor}")
+
+    def _source(self, key: str) -> str:
+        return f"{key} ({self.config.sources.get(key, 'unknown')})"
+
+    def _distrust(self, name: str, what: str) -> ConfigError:
+        path = self.config.path
+        reason = "the file was found in the working tree and is not trusted with secrets"
+        return ConfigError(
+            f"{path}: [providers.{name}] {what}; {reason}",
+            hint=f"Read it; if you agree, run: llmsdk trust {path} (or name it in LLMSDK_CONFIG or config=)",
+            key=f"providers.{name}",
+        )
+
+    # --- what there is ------------------------------------------------------------------------------------------
+
+    def installed(self) -> list[Installed]:
+        """Every kind of provider that can be named. A built-in one hides an installed one of its name."""
+        rows = [Installed(name, target, "built in") for name, target in BUILT_IN.items()]
+        return rows + [Installed(p.name, p.value, _origin(p)) for p in self._entry_points() if p.name not in BUILT_IN]
+
+    def _entry_points(self) -> tuple[EntryPoint, ...]:
+        if self._scan is None:
+            self._scan = tuple(entry_points(group=GROUP))
+        return self._scan
+
+    def _knows(self, name: str) -> bool:
+        return name in BUILT_IN or name in self.config.providers or name in self._providers or name in self._names()
+
+    def _names(self) -> list[str]:
+        names = {*BUILT_IN, *self.config.providers, *self._providers}
+        return sorted(names | {point.name for point in self._entry_points()})
+
+
+def _check_contract(provider: Any, what: str) -> None:
+    version = getattr(provider, "contract", None)
+    if version == CONTRACT:
+        return
+    if not isinstance(version, int):
+        raise ConfigError(f"{what} is no provider of llmsdk", hint="See docs/writing-a-provider.md.")
+    upgrade = "llmsdk" if version > CONTRACT else "the distribution that brings it"
+    message = f"{what} was written for contract {version} of llmsdk, this is {CONTRACT}"
+    raise ConfigError(message, hint=f"Upgrade {upgrade}.")
+
+
+def _check_key(key: Any, place: str, source: str | None) -> None:
+    """Refuse a key that no server can have given out, before it breaks a header."""
+    if isinstance(key, SecretStr):
+        key = key.get_secret_value()
+    if not isinstance(key, str) or (key.isascii() and key.isprintable() and " " not in key and key.strip("\"'") == key):
+        return
+    hint = "It has spaces, quotes, line breaks or non-ASCII characters: copy it again."
+    raise ConfigError(f"{place}: the key ({source}) is malformed", hint=hint, key=place)
+
+
+def _variable(value: Any) -> str | None:
+    """The variable that ``{ env = "X" }`` names."""
+    if isinstance(value, Mapping) and len(value) == 1 and isinstance(value.get("env"), str):
+        return cast("str", value["env"])
+    return None
+
+
+def _variables(value: Any) -> Iterator[str]:
+    if variable := _variable(value):
+        yield variable
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _variables(item)
+
+
+def _key_variables(cls: Any) -> tuple[str, ...]:
+    return getattr(cls, "key_variables", ())
+
+
+def _broken(name: str, target: str, reason: str) -> ConfigError:
+    return ConfigError(f"provider {name!r}: {target} cannot be imported: {reason}", hint="Reinstall what brings it.")
+
+
+def _origin(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+__all__ = ["Installed", "Registry", "Target"]
