@@ -28,7 +28,7 @@ from llmsdk.errors import ConfigError, InputError
 from llmsdk.io import Timeouts
 from llmsdk.options import TEXT, request_fields
 from llmsdk.pipeline import RetryPolicy
-from llmsdk.trust import is_trusted, project_file, user_file
+from llmsdk.trust import is_trusted, project_file, shown, user_file
 
 Key = tuple[str, ...]
 M = TypeVar("M", bound=BaseModel)
@@ -129,6 +129,8 @@ def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Map
     path: Path | None = None
     below: Layer = {}
     above: Layer = {}
+    if not isinstance(config, str | Path | Mapping | None):
+        raise InputError(f"config must be a path or a mapping, not {type(config).__name__}", argument="config")
     if isinstance(config, Mapping):
         above = _layer(config, lambda key: "config=")
     else:
@@ -157,14 +159,6 @@ def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
     return path, _layer(data, source, untrusted=untrusted)
 
 
-def shown(path: Path) -> str:
-    """A path as a reader knows it: relative to the working directory, or to the home folder."""
-    for base, prefix in ((Path.cwd(), ""), (Path("~").expanduser(), "~/")):
-        if path.is_relative_to(base):
-            return prefix + path.relative_to(base).as_posix()
-    return str(path)
-
-
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
@@ -185,8 +179,8 @@ def _parse(content: bytes, name: str) -> dict[str, Any]:
         raise ConfigError(f"{name}:{line}: not UTF-8", hint="Save the file as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         at = re.search(r"line (\d+)", str(error))
-        place = f"{name}:{at[1]}" if at else name
-        raise ConfigError(f"{place}: not valid TOML: {error}", hint="Strings need quotes.") from None
+        line = int(at[1]) if at else content.rstrip().count(b"\n") + 1  # else: at the end of the document
+        raise ConfigError(f"{name}:{line}: not valid TOML: {error}", hint="Strings need quotes.") from None
 
 
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
@@ -201,7 +195,8 @@ def _lines(text: str) -> dict[Key, int]:
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             table = _parts(header[1])
-            lines.setdefault(table, number)
+            for size in range(1, len(table) + 1):
+                lines.setdefault(table[:size], number)
         elif assignment := _ASSIGNMENT.match(line):
             lines.setdefault(table + _parts(assignment[1]), number)
     return lines
@@ -436,7 +431,9 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
 
 def _place(source: str, key: Key | str) -> str:
     dotted = key if isinstance(key, str) else ".".join(key)
-    return f"{source}: {dotted}" if source else dotted
+    text = f"{source}: {dotted}" if source else dotted
+    # a stranger's file must not write to the terminal through its keys
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _kind(value: Any) -> str:

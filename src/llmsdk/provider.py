@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from llmsdk.errors import LLMError
-from llmsdk.io import IO, HTTPRequest, TransportOptions
+from llmsdk.io import IO, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.types import Event, Info, Request, TokenCount
 
@@ -170,7 +169,7 @@ class HTTPProvider(ABC):
         """The typed error for a reply that is not 2xx. ``body`` is cut to a sensible length and free of secrets."""
 
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
-        async with aclosing(await io.send(self.encode(request))) as reply:
+        async with closing(await io.send(self.encode(request))) as reply:
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
             if not request.stream:
@@ -180,7 +179,7 @@ class HTTPProvider(ABC):
                 yield Info(raw=body)
                 return
             sse, decoder, seen = SSEDecoder(), self.decoder(request), []
-            async with aclosing(reply.chunks()) as chunks:
+            async with closing(reply.chunks()) as chunks:
                 async for chunk in chunks:
                     for message in sse.feed(chunk):
                         seen.append(message.data)

@@ -13,6 +13,7 @@ from llmsdk.errors import LLMError
 from llmsdk.types import FinishReason, Message, Operation, TokenLogprob, ToolCall, Usage
 
 T = TypeVar("T", default=None)
+L = TypeVar("L", default=str)
 R = TypeVar("R", bound="Result")
 Settled = Literal["exact", "estimated", "upper_bound", "none"]
 
@@ -263,7 +264,7 @@ class Answer(Result):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classification(Result):
+class Classification(Result, Generic[L]):
     """The label of a text.
 
     ``scores`` are probabilities: over the labels (adding up to 1), or for each label by itself when ``multi``.
@@ -271,18 +272,18 @@ class Classification(Result):
     the logprobs of its first token), ``vote`` (shares of several replies) or ``stated`` (the model was asked to say).
     """
 
-    label: str
-    labels: tuple[str, ...]
+    label: L
+    labels: tuple[L, ...]
     """All labels that fit, the most probable first; exactly one unless ``multi``."""
-    scores: dict[str, float]
+    scores: dict[L, float]
     probability: Literal["exact", "logprob", "vote", "stated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding(Result):
-    """The vector of a text."""
+class Embeddings(Result):
+    """One vector for each text, in order."""
 
-    vector: tuple[float, ...] = field(repr=False)
+    vectors: tuple[tuple[float, ...], ...] = field(repr=False)
 
 
 Item = TypeVar("Item", bound=Result, covariant=True)
@@ -310,11 +311,12 @@ class Batch(Sequence[Item]):
     @property
     def errors(self) -> dict[int, LLMError]:
         """The inputs that failed, by index."""
-        return {index: item for index, item in enumerate(self.items) if isinstance(item, LLMError)}
+        items: tuple[object, ...] = self.items
+        return {index: item for index, item in enumerate(items) if isinstance(item, LLMError)}
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        return tuple(attempt for item in self.items for attempt in item.attempts)
+        return tuple(attempt for item in self.items for attempt in item.attempts)  # an error has its attempts too
 
     @property
     def usage(self) -> Usage:

@@ -29,7 +29,7 @@ def user_folder(platform: str = sys.platform, environ: Mapping[str, str] = os.en
     if platform == "win32":
         base = environ.get("APPDATA")
         return Path(base, "llmsdk") if base else None
-    home = environ.get("HOME") or _home()
+    home = environ.get("HOME") or (_home() if environ is os.environ else "")
     if not home:
         return None
     folder = ("Library", "Application Support") if platform == "darwin" else (".config",)
@@ -48,14 +48,20 @@ def project_file() -> Path | None:
 
     Outside a repository only the working directory itself counts: a folder above it may belong to somebody else.
     """
-    try:
-        start = Path.cwd()
-    except OSError:
-        return None  # the working directory was removed
+    start = _working_directory()
+    if start is None:
+        return None
     folders = [start, *start.parents]
     root = next((index for index, folder in enumerate(folders) if _answers(folder / ".git", Path.exists)), 0)
     candidates = (folder / PROJECT_FILE for folder in folders[: root + 1])
     return next((path for path in candidates if _answers(path, Path.is_file)), None)
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:
+        return None  # it was removed
 
 
 def _answers(path: Path, question: Callable[[Path], bool]) -> bool:
@@ -70,6 +76,14 @@ def user_file() -> Path | None:
     folder = user_folder()
     path = folder / USER_FILE if folder else None
     return path if path and _answers(path, Path.is_file) else None
+
+
+def shown(path: Path) -> str:
+    """A path as a reader knows it: relative to the working directory, or to the home folder."""
+    for base, prefix in ((_working_directory(), ""), (Path(_home() or "/"), "~/")):
+        if base is not None and len(base.parts) > 1 and path.is_relative_to(base):
+            return prefix + path.relative_to(base).as_posix()
+    return str(path)
 
 
 def is_trusted(path: Path, content: bytes) -> bool:

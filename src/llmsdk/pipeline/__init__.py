@@ -1,9 +1,11 @@
 """What stands between a verb and a provider: middleware, each a function from handler to handler.
 
-    trace > fallback > retry > attempt > provider
+    trace > retry > attempt > provider
 
-A handler turns a ``Call`` into events. ``retry`` and ``attempt`` are the only places that decide whether something
-is asked again and what is written in the ledger.
+A handler turns a ``Call`` into events. ``retry`` is the only place that decides whether something is asked again,
+``attempt`` the only one that writes the ledger. The deadline is no layer: ``Clock`` holds it below every wait, and
+``retry`` starts nothing that it would cut. Fallback is above the task (``llmsdk.engine``), since another model may
+need another prompt.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsdk.io import IO, Timeouts
-from llmsdk.types import Event, Operation, Request, TextDelta, ToolCallDelta
+from llmsdk.reply import Reply
+from llmsdk.types import Event, Operation, ReasoningDelta, Request, TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
     from llmsdk.accounting.ledger import Ledger
@@ -50,13 +53,17 @@ class Call:
     invoke: Callable[[Request, IO], AsyncIterator[Event]]
     """The provider's operation, with whatever it takes besides the request already bound."""
     deadline: float | None = None
+    """On the clock of ``io``."""
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
     tags: tuple[str, ...] = ()
     tracer: Tracer | None = None
-    fallbacks: Sequence[Callable[[], Call]] = ()
     attempts: list[Attempt] = field(default_factory=list)
     """Settled rows, shared with the other steps of the same task."""
+    reply: Reply = field(default_factory=Reply)
+    """What the latest attempt has yielded so far."""
+    delivered: bool = False
+    """Content has reached the caller, so it cannot be taken back by asking again."""
 
 
 Handler = Callable[[Call], AsyncIterator[Event]]
@@ -72,4 +79,5 @@ def compose(middleware: Sequence[Middleware], handler: Handler) -> Handler:
 
 def is_content(event: Event) -> bool:
     """Whether an event gives the caller something that cannot be taken back."""
-    return isinstance(event, TextDelta | ToolCallDelta) or getattr(event, "reasoning", None) is not None
+    kind = type(event)
+    return kind is TextDelta or kind is ToolCallDelta or kind is ReasoningDelta

@@ -1,0 +1,44 @@
+"""The tasks: what to ask a model, and how to read its reply. Nothing here waits but through a ``Line``.
+
+A task is a frozen value that holds its checked arguments. A task of one question has three pure parts: ``ask``
+builds the request, ``show`` says which text of a stream the caller sees, ``read`` makes the result. A task of several
+steps has one coroutine, ``run``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from llmsdk.pipeline.line import Line
+from llmsdk.reply import Reply
+from llmsdk.results import Result
+from llmsdk.types import Request
+
+R_co = TypeVar("R_co", bound=Result, covariant=True)
+
+Show = Callable[[str], str]
+"""Takes the next piece of text and returns what may be shown now; ``""`` at the end asks for what was held back."""
+
+
+class Task(Protocol[R_co]):
+    """What the client runs."""
+
+    async def run(self, line: Line) -> R_co: ...
+
+
+class Question(Task[R_co], Protocol):
+    """A task of one question, whose answer is text: it can be streamed."""
+
+    def ask(self, line: Line) -> Request: ...
+
+    def show(self) -> Show | None:
+        """A fresh filter for the text of one stream; ``None`` shows everything as it comes."""
+        ...
+
+    def read(self, reply: Reply, line: Line) -> R_co: ...
+
+
+async def run(question: Question[Any], line: Line) -> Any:
+    """Ask, and read the reply."""
+    return question.read(await line.ask(question.ask(line)), line)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from llmsdk.types import Message
+from llmsdk import options
+from llmsdk.errors import InputError
+from llmsdk.pipeline.line import Line
+from llmsdk.reply import Reply
+from llmsdk.results import Answer, Evidence
+from llmsdk.tasks import Show
+from llmsdk.types import Message, Request
 
 NOT_FOUND = "NOT FOUND"
 
@@ -22,3 +31,128 @@ def prompt(question: str, documents: Sequence[str] = ()) -> tuple[Message, ...]:
         return Message("system", PLAIN), Message("user", question)
     pages = [f"<document {n}>\n{text}\n</document {n}>" for n, text in enumerate(documents, start=1)]
     return Message("system", FROM_DOCUMENTS), Message("user", "\n".join([*pages, f"Question: {question}"]))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTask:
+    """Answer one question, from ``documents`` where there are any."""
+
+    question: str
+    documents: tuple[str, ...] = ()
+
+    def ask(self, line: Line) -> Request:
+        return line.request(prompt(self.question, self.documents))
+
+    def show(self) -> Show | None:
+        """From documents only the answer shows, not the protocol around it."""
+        return _Shown() if self.documents else None
+
+    def read(self, reply: Reply, line: Line) -> Answer:
+        """The answer, with those of its quotes that really stand in the documents."""
+        if not self.documents:
+            return Answer(record=line.record("chat", reply), text=reply.text)
+        if _is_not_found(reply.text):
+            return Answer(record=line.record("chat+quotes", reply), text="", answerable=False)
+        evidence = []
+        for number, quote in _quotes(reply.text):
+            found = find(quote, self.documents, number - 1)
+            if found is None:
+                line.warnings.append(f"a quote does not stand in the documents and was left out: {quote[:80]!r}")
+            elif found not in evidence:
+                evidence.append(found)
+        if not evidence:
+            line.warnings.append("no quote proves the answer")
+        text = visible(reply.text, whole=True)
+        return Answer(record=line.record("chat+quotes", reply), text=text, answerable=True, evidence=tuple(evidence))
+
+    async def run(self, line: Line) -> Answer:
+        return self.read(await line.ask(self.ask(line)), line)
+
+
+def check(question: Any, *, context: Any = None) -> AnswerTask:
+    """The task, from what the caller passed.
+
+    Raises:
+        InputError: an empty question or document.
+    """
+    documents = () if context is None else (context,) if isinstance(context, str) else tuple(context)
+    if context is not None and not documents:
+        hint = "Leave context out to ask without documents."
+        raise InputError("context is an empty list", argument="context", hint=hint)
+    for index, document in enumerate(documents):
+        options.text("context" if isinstance(context, str) else f"context[{index}]", document)
+    return AnswerTask(options.text("question", question), documents)
+
+
+# --- reading the reply ------------------------------------------------------------------------------------------
+
+_QUOTE = re.compile(r"^[ \t]*\[(\d+)\][ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_QUOTES_BEGIN = re.compile(r"^[ \t]*\[\d+\]", re.MULTILINE)
+_MAY_BEGIN = re.compile(r"(?:^|\n)[ \t]*(?:\[\d*)?\Z")
+_MARKS = "\"'“”‘’「」『』«»"
+_ALIKE = {mark: f"[{re.escape(group)}]" for group in ('"“”„«»', "'‘’‚`", "-‐‑–—") for mark in group}
+"""Characters that a model swaps for one another when it copies."""
+
+
+def _is_not_found(text: str) -> bool:
+    return text.strip().rstrip(".。!").strip(_MARKS).casefold() == NOT_FOUND.casefold()
+
+
+def _quotes(text: str) -> list[tuple[int, str]]:
+    return [(int(number), quote) for number, quote in _QUOTE.findall(text) if quote]
+
+
+def visible(text: str, *, whole: bool) -> str:
+    """The answer in a reply: what stands before its quotes. A part of a reply shows only what is sure to stay."""
+    begin = _QUOTES_BEGIN.search(text)
+    if begin is None and not whole:
+        begin = _MAY_BEGIN.search(text)
+        if NOT_FOUND.casefold().startswith(text.strip().casefold()):
+            return ""
+    answer = text[: begin.start()] if begin else text
+    if whole and _is_not_found(text):
+        return ""
+    if whole and not answer.strip():
+        quotes = _quotes(text)
+        return quotes[0][1] if quotes else ""
+    return answer.strip()
+
+
+class _Shown:
+    """The visible part of a stream, piece by piece."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._shown = 0
+        self._closed = False
+
+    def __call__(self, piece: str) -> str:
+        if self._closed and piece:
+            return ""
+        self._text += piece
+        self._closed = _QUOTES_BEGIN.search(self._text) is not None
+        answer = visible(self._text, whole=not piece)
+        shown, self._shown = answer[self._shown :], max(self._shown, len(answer))
+        return shown
+
+
+def find(quote: str, documents: Sequence[str], first: int) -> Evidence | None:
+    """Where a quote stands, looking in document ``first`` before the others.
+
+    White space, kinds of quotation marks and dashes, and a full stop at the end may differ; what is returned is the
+    document's own text.
+    """
+    order = [first] if 0 <= first < len(documents) else []
+    order += [index for index in range(len(documents)) if index != first]
+    for wording in (quote, quote.strip(_MARKS), quote.strip(_MARKS).rstrip(".。…").strip(_MARKS)):
+        if not wording:
+            continue
+        pattern = re.compile(r"\s+".join(_word(word) for word in wording.split()))
+        for index in order:
+            if match := pattern.search(documents[index]):
+                return Evidence(match[0], index, match.start(), match.end())
+    return None
+
+
+def _word(word: str) -> str:
+    return "".join(_ALIKE.get(char) or re.escape(char) for char in word)

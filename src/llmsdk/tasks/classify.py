@@ -9,10 +9,24 @@ With several labels at once (``multi``) each label is a question of its own with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from string import ascii_uppercase
+from typing import Any, Literal, get_args
 
-from llmsdk.types import Message
+from pydantic_core import from_json
+
+from llmsdk import options
+from llmsdk.errors import InputError, SchemaMismatch
+from llmsdk.pipeline.line import Line
+from llmsdk.provider import Scores
+from llmsdk.reply import Reply
+from llmsdk.results import Classification
+from llmsdk.tasks.chat import unfenced
+from llmsdk.types import Message, Request
 
 LETTERS = ascii_uppercase
 YES, NO = "yes", "no"
@@ -40,7 +54,8 @@ def fits(text: str, label: str, description: str = "") -> tuple[Message, ...]:
 def state(text: str, labels: Mapping[str, str], multi: bool = False) -> tuple[Message, ...]:
     """Ask for the probability of every label, as JSON."""
     sums = "each between 0 and 1, independent of the others" if multi else "adding up to 1"
-    rule = f"How probable is it that each label fits the text? Reply with a JSON object from label to probability, {sums}."
+    question = "How probable is it that each label fits the text?"
+    rule = f"{question} Reply with a JSON object of label and probability, {sums}."
     return Message("system", "\n".join([rule, "Labels:", *_bullets(labels)])), Message("user", text)
 
 
@@ -50,3 +65,175 @@ def _bullets(labels: Mapping[str, str]) -> list[str]:
 
 def _described(label: str, description: str) -> str:
     return f"{label}: {description}" if description else label
+
+
+# --- the task ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Classify:
+    """Classify one text. ``labels`` maps names to descriptions, ``values`` to what the caller knows them by."""
+
+    text: str
+    labels: Mapping[str, str]
+    values: Mapping[str, Any]
+    multi: bool = False
+    threshold: float = 0.5
+
+    async def run(self, line: Line) -> Classification[Any]:
+        """By the best way that the provider has: scoring, logprobs, or asking for the probabilities."""
+        can = line.capabilities
+        if isinstance(line.provider, Scores):
+            return self._result(await self._by_score(line), line, "score", "exact")
+        letters = 2 if self.multi else len(self.labels)
+        if letters <= min(can.logprobs, len(LETTERS)):
+            scores = await self._by_logprobs(line)
+            if scores is not None:
+                return self._result(scores, line, "chat+logprobs", "logprob")
+            line.warnings.append("the provider reported no usable logprobs; the model was asked for its probabilities")
+        return self._result(await self._by_asking(line), line, "chat+stated", "stated")
+
+    def _result(
+        self, scores: Mapping[str, float], line: Line, route: str, how: Literal["exact", "logprob", "stated"]
+    ) -> Classification[Any]:
+        ranked = sorted(self.labels, key=lambda label: -scores[label])
+        fitting = [label for label in ranked if scores[label] >= self.threshold] if self.multi else ranked[:1]
+        return Classification(
+            record=line.record(route),
+            label=self.values[ranked[0]],
+            labels=tuple(self.values[label] for label in fitting),
+            scores={self.values[label]: scores[label] for label in ranked},
+            probability=how,
+        )
+
+    # --- three ways -------------------------------------------------------------------------------------------
+
+    async def _by_score(self, line: Line) -> dict[str, float]:
+        if self.multi:
+            return await self._each(line, self._fits_by_score)
+        request = line.request(pick(self.text, self.labels))
+        scores = await line.score(request, list(self.labels))
+        return dict(zip(self.labels, _softmax([score.logprob for score in scores]), strict=True))
+
+    async def _fits_by_score(self, line: Line, label: str) -> float:
+        request = line.request(fits(self.text, label, self.labels[label]))
+        yes, no = await line.score(request, [YES, NO])
+        return _softmax([yes.logprob, no.logprob])[0]
+
+    async def _by_logprobs(self, line: Line) -> dict[str, float] | None:
+        """``None`` where the reply has none that tell."""
+        if self.multi:
+            each = await self._each(line, self._fits_by_logprob)
+            return None if any(math.isnan(score) for score in each.values()) else each
+        reply = await line.ask(_first_token(line, pick_letter(self.text, self.labels)))
+        shares = _shares(reply, dict(zip(LETTERS, self.labels, strict=False)))
+        return _normal(shares)
+
+    async def _fits_by_logprob(self, line: Line, label: str) -> float:
+        reply = await line.ask(_first_token(line, fits(self.text, label, self.labels[label])))
+        shares = _normal(_shares(reply, {YES.upper(): YES, NO.upper(): NO}))
+        return shares[YES] if shares else math.nan
+
+    async def _by_asking(self, line: Line) -> dict[str, float]:
+        can = line.capabilities.schema
+        schema = _schema(self.labels)
+        fields = {} if can == "none" else {"schema": schema, "schema_name": "probabilities"}
+        reply = await line.ask(line.request(state(self.text, self.labels, self.multi), **fields))
+        return _stated(reply, self.labels, self.multi)
+
+    async def _each(self, line: Line, ask: Callable[[Line, str], Coroutine[Any, Any, float]]) -> dict[str, float]:
+        scores = await line.gather([partial(ask, line, label) for label in self.labels])
+        return dict(zip(self.labels, scores, strict=True))
+
+
+def _first_token(line: Line, messages: tuple[Message, ...]) -> Request:
+    greedy = {"temperature": 0.0} if "temperature" in line.capabilities.options else {}
+    return line.request(messages, max_tokens=1, logprobs=min(20, line.capabilities.logprobs), **greedy)
+
+
+def _shares(reply: Reply, labels: Mapping[str, str]) -> dict[str, float]:
+    """The probability of each label's letter as the first token."""
+    shares = dict.fromkeys(labels.values(), 0.0)
+    tokens = reply.choices[0].logprobs if reply.choices else None
+    if tokens:
+        for token, logprob in tokens[0].top or ((tokens[0].token, tokens[0].logprob),):
+            if label := labels.get(token.strip().upper()):
+                shares[label] += math.exp(logprob)
+    return shares
+
+
+def _normal(shares: Mapping[str, float]) -> dict[str, float] | None:
+    """Shares that add up to 1; ``None`` where the model said mostly something else."""
+    total = sum(shares.values())
+    return {label: share / total for label, share in shares.items()} if total > 0.2 else None
+
+
+def _softmax(logprobs: Sequence[float]) -> list[float]:
+    top = max(logprobs)
+    weights = [math.exp(logprob - top) for logprob in logprobs]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _schema(labels: Mapping[str, str]) -> dict[str, Any]:
+    properties = {label: {"type": "number"} for label in labels}
+    return {"type": "object", "properties": properties, "required": list(labels), "additionalProperties": False}
+
+
+def _stated(reply: Reply, labels: Mapping[str, str], multi: bool) -> dict[str, float]:
+    """The probabilities in a reply, made to add up to 1 unless each label is by itself.
+
+    Raises:
+        SchemaMismatch: no JSON, a label missing, or no probability.
+    """
+    try:
+        said = from_json(unfenced(reply.text), allow_inf_nan=False)
+        scores = {label: float(said[label]) for label in labels}
+    except (ValueError, TypeError, KeyError) as error:
+        raise SchemaMismatch(f"the model stated no probabilities: {error!r}", text=reply.text) from None
+    total = sum(scores.values())
+    if min(scores.values()) < 0 or (max(scores.values()) > 1 if multi else total <= 0):
+        raise SchemaMismatch(f"the model stated impossible probabilities: {scores}", text=reply.text)
+    return scores if multi else {label: score / total for label, score in scores.items()}
+
+
+def check(text: Any, labels: Any, *, multi: bool = False, threshold: float = 0.5) -> Classify:
+    """The task, from what the caller passed.
+
+    Raises:
+        InputError: an empty text, no or duplicate labels, a threshold out of range.
+    """
+    named, values = _named(labels)
+    if not named or (len(named) < 2 and not multi):
+        hint = "Pass at least two labels, or multi=True to ask whether one fits."
+        raise InputError(f"{len(named)} labels to choose from", argument="labels", hint=hint)
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold={threshold!r} is not between 0 and 1", argument="threshold")
+    return Classify(options.text("text", text), named, values, multi, threshold)
+
+
+def _named(labels: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """Names with descriptions, and names with the caller's own values."""
+    if isinstance(labels, type) and issubclass(labels, Enum):
+        values = {str(m.value) if isinstance(m.value, str) else m.name: m for m in labels}
+        return dict.fromkeys(values, ""), values
+    if isinstance(labels, str):
+        hint = 'Pass a list: ["good", "bad"].'
+        raise InputError("labels is a str", argument="labels", hint=hint)
+    described = dict(labels) if isinstance(labels, Mapping) else None
+    names = list(described or get_args(labels) or _listed(labels))
+    for name in names:
+        if options.text("labels", name) != name.strip():
+            raise InputError(f"the label {name!r} has white space around it", argument="labels")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise InputError(f"the label {twice[0]!r} stands there twice", argument="labels", hint="Each label once.")
+    for description in (described or {}).values():
+        options.text("labels", description, empty=True)
+    return described or dict.fromkeys(names, ""), {name: name for name in names}
+
+
+def _listed(labels: Any) -> list[Any]:
+    try:
+        return list(labels)
+    except TypeError:
+        hint = "Pass a list of str, a mapping to descriptions, an Enum class or a Literal type."
+        raise InputError(f"labels is a {type(labels).__name__}", argument="labels", hint=hint) from None

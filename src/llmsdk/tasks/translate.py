@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from llmsdk.tasks.languages import Language
-from llmsdk.types import Message
+from llmsdk import options
+from llmsdk.errors import InputError
+from llmsdk.pipeline.line import Line
+from llmsdk.reply import Reply
+from llmsdk.results import Translation
+from llmsdk.tasks.languages import Language, language
+from llmsdk.types import Message, Request
 
 Formality = Literal["formal", "informal"]
 
@@ -27,3 +33,53 @@ def prompt(
         rules.append("Translate these terms as given:")
         rules += [f"- {term} = {translation}" for term, translation in glossary.items()]
     return Message("system", "\n".join(rules)), Message("user", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Translate:
+    """Translate one text."""
+
+    text: str
+    to: Language
+    source: Language | None = None
+    glossary: Mapping[str, str] | None = None
+    formality: Formality | None = None
+
+    def ask(self, line: Line) -> Request:
+        return line.request(prompt(self.text, self.to, self.source, self.glossary, self.formality))
+
+    def show(self) -> None:
+        """Everything is part of the translation."""
+
+    def read(self, reply: Reply, line: Line) -> Translation:
+        """The translation. A glossary term that is missing from it is warned of."""
+        for term, translation in (self.glossary or {}).items():
+            if term in self.text and translation not in reply.text:
+                line.warnings.append(f"the glossary gives {translation!r} for {term!r}, but the translation lacks it")
+        return Translation(
+            record=line.record("chat", reply),
+            text=reply.text,
+            to=self.to.tag,
+            source=self.source.tag if self.source else None,
+        )
+
+    async def run(self, line: Line) -> Translation:
+        return self.read(await line.ask(self.ask(line)), line)
+
+
+def check(text: Any, *, to: Any, source: Any = None, glossary: Any = None, formality: Any = None) -> Translate:
+    """The task, from what the caller passed.
+
+    Raises:
+        InputError: an unknown language, the same language twice, an empty text.
+    """
+    target, origin = language(to, "to"), language(source, "source") if source is not None else None
+    if origin == target:
+        raise InputError(f"to and source are both {target.tag!r}", argument="source")
+    if formality not in (None, "formal", "informal"):
+        hint = 'Pass "formal" or "informal".'
+        raise InputError(f"formality={formality!r} is not known", argument="formality", hint=hint)
+    for term, translation in (glossary or {}).items():
+        options.text("glossary", term)
+        options.text("glossary", translation)
+    return Translate(options.text("text", text), target, origin, dict(glossary) if glossary else None, formality)

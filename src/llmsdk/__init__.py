@@ -1,0 +1,116 @@
+"""One typed client for five language tasks, on a built-in local Transformer runtime or any hosted API.
+
+    from llmsdk import Client
+
+    client = Client("local:pocket")
+    client.chat("Hi!").text
+
+Names load when they are first used: importing this package loads no HTTP library, no torch and no provider.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmsdk import errors
+    from llmsdk.client import AsyncClient, Client
+    from llmsdk.errors import LLMError
+    from llmsdk.results import (
+        Answer,
+        Attempt,
+        Batch,
+        Chat,
+        Choice,
+        Classification,
+        Completion,
+        Embeddings,
+        Evidence,
+        Result,
+        Timing,
+        Translation,
+    )
+    from llmsdk.streams import AsyncStream, Stream
+    from llmsdk.types import Event, Message, Model, Reasoning, Text, TokenCount, Tool, ToolCall, ToolResult, Usage
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "llmsdk.client": ("AsyncClient", "Client"),
+    "llmsdk.errors": ("LLMError",),
+    "llmsdk.results": (
+        "Answer",
+        "Attempt",
+        "Batch",
+        "Chat",
+        "Choice",
+        "Classification",
+        "Completion",
+        "Embeddings",
+        "Evidence",
+        "Result",
+        "Timing",
+        "Translation",
+    ),
+    "llmsdk.streams": ("AsyncStream", "Stream"),
+    "llmsdk.types": (
+        "Event",
+        "Message",
+        "Model",
+        "Reasoning",
+        "Text",
+        "TokenCount",
+        "Tool",
+        "ToolCall",
+        "ToolResult",
+        "Usage",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = frozenset({"errors"})
+
+__all__ = [
+    "Answer",
+    "AsyncClient",
+    "AsyncStream",
+    "Attempt",
+    "Batch",
+    "Chat",
+    "Choice",
+    "Classification",
+    "Client",
+    "Completion",
+    "Embeddings",
+    "Event",
+    "Evidence",
+    "LLMError",
+    "Message",
+    "Model",
+    "Reasoning",
+    "Result",
+    "Stream",
+    "Text",
+    "Timing",
+    "TokenCount",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "Translation",
+    "Usage",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"llmsdk.{name}")
+    if (home := _HOME.get(name)) is None:
+        raise AttributeError(f"module 'llmsdk' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""What calls cost: tokens, the ledger of attempts, and prices."""

@@ -1,0 +1,39 @@
+"""What an attempt costs in US dollars, by the price tables of genai-prices; unknown stays unknown.
+
+The tables are those that were installed: nothing is fetched. They take 0.1 s to import, so they load with the first
+``.cost`` that is read.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmsdk.results import Attempt
+
+LOCAL = "local"
+
+
+def price(attempt: Attempt) -> Decimal | None:
+    """Dollars for one settled attempt; zero for what surely did not run or ran on this machine."""
+    if attempt.settled == "none" or attempt.provider == LOCAL:
+        return Decimal(0)
+    usage = attempt.usage
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    from genai_prices import Usage, calc_price
+
+    counted = Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    at = datetime.fromtimestamp(attempt.at, UTC)
+    try:
+        found = calc_price(counted, attempt.model, provider_id=attempt.provider, genai_request_timestamp=at)
+    except (LookupError, ValueError):  # no such provider or model; or counts that its table cannot price
+        return None
+    return found.total_price

@@ -1,0 +1,652 @@
+"""The two clients. Same verbs, same arguments; one blocks, the other is awaited, and both stand on ``llmsdk.core``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
+
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.core import Core
+from llmsdk.errors import InputError
+from llmsdk.io.drive import drive
+from llmsdk.io.loop import LoopIO
+from llmsdk.io.sync import SyncIO
+from llmsdk.options import ChatOptions, ClientOptions, Options
+from llmsdk.pipeline import Tracer
+from llmsdk.provider import Provider
+from llmsdk.results import Answer, Batch, Chat, Classification, Completion, Embeddings, Translation
+from llmsdk.streams import AsyncStream, Stream
+from llmsdk.tasks import answer, chat, classify, complete, translate
+from llmsdk.tasks.translate import Formality
+from llmsdk.types import Message, Model, TokenCount, Usage
+
+T = TypeVar("T")
+E = TypeVar("E")
+Texts = list[str] | tuple[str, ...]
+Turn = Message | Mapping[str, Any]
+Conversation = str | list[Message] | list[dict[str, Any]] | list[Turn] | tuple[Turn, ...]
+Conversations = list[str] | list[list[Message]] | list[list[dict[str, Any]]] | list[list[Turn]]
+Context = str | Sequence[str]
+Labels = Sequence[str] | Mapping[str, str]
+
+
+class _Base:
+    """What is the same for both faces."""
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        config: str | Path | Mapping[str, Any] | None = None,
+        provider: Provider | None = None,
+        tracer: Tracer | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        self._core = Core.build(model, config, provider, options)
+        self._core.shared.tracer = tracer
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every attempt that this client made, and the totals."""
+        return self._core.shared.ledger
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens used since the client was made."""
+        return self.ledger.usage
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._core.defaults.get('model')!r})"
+
+    def _copy(self, options: Mapping[str, Any]) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__ |= self.__dict__ | {"_core": self._core.with_options(options)}
+        return copy
+
+
+def _is_many(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _many_conversations(value: Any) -> bool:
+    """A list of str or of lists is many conversations; a list of messages is one."""
+    return isinstance(value, list | tuple) and (not value or isinstance(value[0], str | list | tuple))
+
+
+def _batch(make: Callable[[Any], T], values: Iterable[Any], stream: bool, argument: str) -> list[T]:
+    items = list(values)
+    if stream:
+        raise InputError("a list of inputs cannot be streamed", argument="stream", hint="Stream them one by one.")
+    if not items:
+        raise InputError(f"{argument} is an empty list", argument=argument, hint="Pass at least one input.")
+    return [make(item) for item in items]
+
+
+class Client(_Base):
+    """Five verbs for language models, blocking. Safe to share between threads, in a running loop, and after fork.
+
+    Args:
+        model: ``provider:model`` or an alias of the configuration; without it the configuration's ``default``.
+        config: path of a TOML file, or a mapping of the same shape, instead of the file that would be found.
+        provider: a provider object of your own, used by its name.
+        tracer: a hook that opens spans (see ``llmsdk.pipeline.Tracer``).
+        options: defaults for every call; also ``api_key``, ``base_url`` and ``http_client`` for the model's provider.
+
+    Raises:
+        ConfigError: the configuration is wrong, or the model's provider cannot be made (such as ``MissingKey``).
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        config: str | Path | Mapping[str, Any] | None = None,
+        provider: Provider | None = None,
+        tracer: Tracer | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
+        self._io = SyncIO()
+        self._core = self._core.bridged(self._io)
+
+    def with_options(self, **options: Unpack[Options]) -> Client:
+        """A client with other defaults that shares everything else: connections, engines, ledger."""
+        return self._copy(options)
+
+    @overload
+    def complete(
+        self, prompt: str, *, stream: Literal[False] = False, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Completion: ...
+    @overload
+    def complete(
+        self, prompt: str, *, stream: Literal[True], suffix: str | None = None, **options: Unpack[Options]
+    ) -> Stream[Completion]: ...
+    @overload
+    def complete(
+        self, prompt: str, *, stream: bool, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Completion | Stream[Completion]: ...
+    @overload
+    def complete(
+        self, prompt: Texts, *, stream: Literal[False] = False, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Batch[Completion]: ...
+    def complete(
+        self, prompt: str | Texts, *, stream: bool = False, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Any:
+        """Continue a raw prompt, or fill in between it and ``suffix``.
+
+        Where the provider only chats, it is asked to continue (``result.route`` is ``"chat"``). A list of prompts
+        gives a ``Batch``.
+        """
+        make = partial(complete.check, suffix=suffix, echo=bool(options.get("echo", False)))
+        return self._ask("complete", make, prompt, _is_many(prompt), stream, options)
+
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        stream: Literal[False] = False,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Translation: ...
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        stream: Literal[True],
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Stream[Translation]: ...
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        stream: bool,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Translation | Stream[Translation]: ...
+    @overload
+    def translate(
+        self,
+        text: Texts,
+        *,
+        stream: Literal[False] = False,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Batch[Translation]: ...
+    def translate(
+        self,
+        text: str | Texts,
+        *,
+        stream: bool = False,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """Translate to the language with the BCP-47 tag ``to`` (``"zh"``, ``"pt-BR"``), from ``source`` or any.
+
+        ``glossary`` maps terms to the translations they must get. A list of texts gives a ``Batch``.
+        """
+        make = partial(translate.check, to=to, source=source, glossary=glossary, formality=formality)
+        return self._ask("translate", make, text, _is_many(text), stream, options)
+
+    @overload
+    def answer(
+        self,
+        question: str,
+        *,
+        stream: Literal[False] = False,
+        context: Context | None = None,
+        **options: Unpack[Options],
+    ) -> Answer: ...
+    @overload
+    def answer(
+        self, question: str, *, stream: Literal[True], context: Context | None = None, **options: Unpack[Options]
+    ) -> Stream[Answer]: ...
+    @overload
+    def answer(
+        self, question: str, *, stream: bool, context: Context | None = None, **options: Unpack[Options]
+    ) -> Answer | Stream[Answer]: ...
+    @overload
+    def answer(
+        self,
+        question: Texts,
+        *,
+        stream: Literal[False] = False,
+        context: Context | None = None,
+        **options: Unpack[Options],
+    ) -> Batch[Answer]: ...
+    def answer(
+        self, question: str | Texts, *, stream: bool = False, context: Context | None = None, **options: Unpack[Options]
+    ) -> Any:
+        """Answer a question, from the document or documents in ``context`` or else from what the model knows.
+
+        Quotes are checked: ``context[e.source][e.start:e.end] == e.quote`` for every ``e`` in ``result.evidence``. A
+        list of questions gives a ``Batch``.
+        """
+        make = partial(answer.check, context=context)
+        return self._ask("answer", make, question, _is_many(question), stream, options)
+
+    @overload
+    def chat(
+        self,
+        messages: Conversation,
+        *,
+        stream: Literal[False] = False,
+        output: None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Chat: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: Literal[True], output: None = None, **options: Unpack[ChatOptions]
+    ) -> Stream[Chat]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: bool, output: None = None, **options: Unpack[ChatOptions]
+    ) -> Chat | Stream[Chat]: ...
+    @overload
+    def chat(
+        self,
+        messages: Conversations,
+        *,
+        stream: Literal[False] = False,
+        output: None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Batch[Chat]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: Literal[False] = False, output: type[T], **options: Unpack[ChatOptions]
+    ) -> Chat[T]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: Literal[True], output: type[T], **options: Unpack[ChatOptions]
+    ) -> Stream[Chat[T]]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: bool, output: type[T], **options: Unpack[ChatOptions]
+    ) -> Chat[T] | Stream[Chat[T]]: ...
+    @overload
+    def chat(
+        self,
+        messages: Conversations,
+        *,
+        stream: Literal[False] = False,
+        output: type[T],
+        **options: Unpack[ChatOptions],
+    ) -> Batch[Chat[T]]: ...
+    def chat(self, messages: Any, *, stream: bool = False, output: Any = None, **options: Unpack[ChatOptions]) -> Any:
+        """The next turn of a conversation: a ``str``, a list of ``Message``, or dicts in OpenAI's chat format.
+
+        With ``output=`` (a pydantic model, or any type that pydantic knows) the reply is bound to its JSON schema and
+        ``result.value`` is of that type. A list of str, or of lists, is many conversations and gives a ``Batch``.
+        """
+        system = options.get("system")
+        make = partial(chat.check, system=system, output=output)
+        return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
+
+    @overload
+    def classify(
+        self, text: str, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Classification[E]: ...
+    @overload
+    def classify(
+        self, text: str, labels: Labels, *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Classification[str]: ...
+    @overload
+    def classify(
+        self, text: Texts, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Batch[Classification[E]]: ...
+    @overload
+    def classify(
+        self, text: Texts, labels: Labels, *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Batch[Classification[str]]: ...
+    def classify(
+        self, text: str | Texts, labels: Any, *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Any:
+        """Choose the label of a text: from strings, a mapping to descriptions, an ``Enum`` class or a ``Literal``.
+
+        ``result.scores`` are probabilities and ``result.probability`` says where they come from. With ``multi`` each
+        label is judged by itself, and those of at least ``threshold`` are in ``result.labels``. A list of texts gives
+        a ``Batch``.
+        """
+        make = partial(classify.check, labels, multi=multi, threshold=threshold)
+        return self._ask("classify", make, text, _is_many(text), False, options)
+
+    def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Embeddings:
+        """Vectors of texts, in one request."""
+        return drive(self._core.embed(_texts(texts), options, self._io))
+
+    def models(self, provider: str | None = None, **options: Unpack[Options]) -> tuple[Model, ...]:
+        """The models that a provider offers; by default the client's own."""
+        return drive(self._core.models(provider, options, self._io))
+
+    def count_tokens(self, content: Conversation, **options: Unpack[Options]) -> TokenCount:
+        """The input tokens of a prompt or conversation, without a network; ``method`` says how they were counted."""
+        return drive(self._core.count_tokens(content, options, self._io))
+
+    def close(self) -> None:
+        """Close connections and engines. Calls after it raise ``ClientClosed``."""
+        if not self._core.shared.closed:
+            self._core.shared.closed = True
+            try:
+                drive(self._core.shared.registry.aclose())
+            finally:
+                self._io.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
+        if many:
+            return drive(self._core.batch(verb, _batch(make, value, stream, verb), options, self._io))
+        if stream:
+            return Stream(self._core.flow(verb, make(value), options, self._io))
+        return drive(self._core.run(verb, make(value), options, self._io))
+
+
+class AsyncClient(_Base):
+    """Five verbs for language models, awaited, on asyncio or trio. Same names and arguments as ``Client``.
+
+    A verb checks its arguments when it is called and returns a coroutine; with ``stream=True`` it returns the stream
+    at once, with nothing to await.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        config: str | Path | Mapping[str, Any] | None = None,
+        provider: Provider | None = None,
+        tracer: Tracer | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
+        self._io = LoopIO()
+
+    def with_options(self, **options: Unpack[Options]) -> AsyncClient:
+        """A client with other defaults that shares everything else: connections, engines, ledger."""
+        return self._copy(options)
+
+    @overload
+    def complete(
+        self, prompt: str, *, stream: Literal[False] = False, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Completion]: ...
+    @overload
+    def complete(
+        self, prompt: str, *, stream: Literal[True], suffix: str | None = None, **options: Unpack[Options]
+    ) -> AsyncStream[Completion]: ...
+    @overload
+    def complete(
+        self, prompt: str, *, stream: bool, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Completion] | AsyncStream[Completion]: ...
+    @overload
+    def complete(
+        self, prompt: Texts, *, stream: Literal[False] = False, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Batch[Completion]]: ...
+    def complete(
+        self, prompt: str | Texts, *, stream: bool = False, suffix: str | None = None, **options: Unpack[Options]
+    ) -> Any:
+        """Continue a raw prompt, or fill in between it and ``suffix``.
+
+        Where the provider only chats, it is asked to continue (``result.route`` is ``"chat"``). A list of prompts
+        gives a ``Batch``.
+        """
+        make = partial(complete.check, suffix=suffix, echo=bool(options.get("echo", False)))
+        return self._ask("complete", make, prompt, _is_many(prompt), stream, options)
+
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        stream: Literal[False] = False,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, Translation]: ...
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        stream: Literal[True],
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> AsyncStream[Translation]: ...
+    @overload
+    def translate(
+        self,
+        text: str,
+        *,
+        stream: bool,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, Translation] | AsyncStream[Translation]: ...
+    @overload
+    def translate(
+        self,
+        text: Texts,
+        *,
+        stream: Literal[False] = False,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, Batch[Translation]]: ...
+    def translate(
+        self,
+        text: str | Texts,
+        *,
+        stream: bool = False,
+        to: str,
+        source: str | None = None,
+        glossary: Mapping[str, str] | None = None,
+        formality: Formality | None = None,
+        **options: Unpack[Options],
+    ) -> Any:
+        """Translate to the language with the BCP-47 tag ``to`` (``"zh"``, ``"pt-BR"``), from ``source`` or any.
+
+        ``glossary`` maps terms to the translations they must get. A list of texts gives a ``Batch``.
+        """
+        make = partial(translate.check, to=to, source=source, glossary=glossary, formality=formality)
+        return self._ask("translate", make, text, _is_many(text), stream, options)
+
+    @overload
+    def answer(
+        self,
+        question: str,
+        *,
+        stream: Literal[False] = False,
+        context: Context | None = None,
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, Answer]: ...
+    @overload
+    def answer(
+        self, question: str, *, stream: Literal[True], context: Context | None = None, **options: Unpack[Options]
+    ) -> AsyncStream[Answer]: ...
+    @overload
+    def answer(
+        self, question: str, *, stream: bool, context: Context | None = None, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Answer] | AsyncStream[Answer]: ...
+    @overload
+    def answer(
+        self,
+        question: Texts,
+        *,
+        stream: Literal[False] = False,
+        context: Context | None = None,
+        **options: Unpack[Options],
+    ) -> Coroutine[Any, Any, Batch[Answer]]: ...
+    def answer(
+        self, question: str | Texts, *, stream: bool = False, context: Context | None = None, **options: Unpack[Options]
+    ) -> Any:
+        """Answer a question, from the document or documents in ``context`` or else from what the model knows.
+
+        Quotes are checked: ``context[e.source][e.start:e.end] == e.quote`` for every ``e`` in ``result.evidence``. A
+        list of questions gives a ``Batch``.
+        """
+        make = partial(answer.check, context=context)
+        return self._ask("answer", make, question, _is_many(question), stream, options)
+
+    @overload
+    def chat(
+        self,
+        messages: Conversation,
+        *,
+        stream: Literal[False] = False,
+        output: None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Coroutine[Any, Any, Chat]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: Literal[True], output: None = None, **options: Unpack[ChatOptions]
+    ) -> AsyncStream[Chat]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: bool, output: None = None, **options: Unpack[ChatOptions]
+    ) -> Coroutine[Any, Any, Chat] | AsyncStream[Chat]: ...
+    @overload
+    def chat(
+        self,
+        messages: Conversations,
+        *,
+        stream: Literal[False] = False,
+        output: None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Coroutine[Any, Any, Batch[Chat]]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: Literal[False] = False, output: type[T], **options: Unpack[ChatOptions]
+    ) -> Coroutine[Any, Any, Chat[T]]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: Literal[True], output: type[T], **options: Unpack[ChatOptions]
+    ) -> AsyncStream[Chat[T]]: ...
+    @overload
+    def chat(
+        self, messages: Conversation, *, stream: bool, output: type[T], **options: Unpack[ChatOptions]
+    ) -> Coroutine[Any, Any, Chat[T]] | AsyncStream[Chat[T]]: ...
+    @overload
+    def chat(
+        self,
+        messages: Conversations,
+        *,
+        stream: Literal[False] = False,
+        output: type[T],
+        **options: Unpack[ChatOptions],
+    ) -> Coroutine[Any, Any, Batch[Chat[T]]]: ...
+    def chat(self, messages: Any, *, stream: bool = False, output: Any = None, **options: Unpack[ChatOptions]) -> Any:
+        """The next turn of a conversation: a ``str``, a list of ``Message``, or dicts in OpenAI's chat format.
+
+        With ``output=`` (a pydantic model, or any type that pydantic knows) the reply is bound to its JSON schema and
+        ``result.value`` is of that type. A list of str, or of lists, is many conversations and gives a ``Batch``.
+        """
+        system = options.get("system")
+        make = partial(chat.check, system=system, output=output)
+        return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
+
+    @overload
+    def classify(
+        self, text: str, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Classification[E]]: ...
+    @overload
+    def classify(
+        self, text: str, labels: Labels, *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Classification[str]]: ...
+    @overload
+    def classify(
+        self, text: Texts, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Batch[Classification[E]]]: ...
+    @overload
+    def classify(
+        self, text: Texts, labels: Labels, *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, Batch[Classification[str]]]: ...
+    def classify(
+        self, text: str | Texts, labels: Any, *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+    ) -> Any:
+        """Choose the label of a text: from strings, a mapping to descriptions, an ``Enum`` class or a ``Literal``.
+
+        ``result.scores`` are probabilities and ``result.probability`` says where they come from. With ``multi`` each
+        label is judged by itself, and those of at least ``threshold`` are in ``result.labels``. A list of texts gives
+        a ``Batch``.
+        """
+        make = partial(classify.check, labels, multi=multi, threshold=threshold)
+        return self._ask("classify", make, text, _is_many(text), False, options)
+
+    def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Coroutine[Any, Any, Embeddings]:
+        """Vectors of texts, in one request."""
+        return self._core.embed(_texts(texts), options, self._io)
+
+    def models(self, provider: str | None = None, **options: Unpack[Options]) -> Coroutine[Any, Any, tuple[Model, ...]]:
+        """The models that a provider offers; by default the client's own."""
+        return self._core.models(provider, options, self._io)
+
+    def count_tokens(self, content: Conversation, **options: Unpack[Options]) -> Coroutine[Any, Any, TokenCount]:
+        """The input tokens of a prompt or conversation, without a network; ``method`` says how they were counted."""
+        return self._core.count_tokens(content, options, self._io)
+
+    async def aclose(self) -> None:
+        """Close connections and engines. Calls after it raise ``ClientClosed``."""
+        if not self._core.shared.closed:
+            self._core.shared.closed = True
+            try:
+                await self._core.shared.registry.aclose()
+            finally:
+                await self._io.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
+        if many:
+            return self._core.batch(verb, _batch(make, value, stream, verb), options, self._io)
+        if stream:
+            return AsyncStream(self._core.flow(verb, make(value), options, self._io))
+        return self._core.run(verb, make(value), options, self._io)
+
+
+def _texts(texts: str | Texts) -> list[str]:
+    items = [texts] if isinstance(texts, str) else list(texts)
+    if not items:
+        raise InputError("texts is an empty list", argument="texts")
+    from llmsdk.options import text
+
+    return [text("texts", item) for item in items]

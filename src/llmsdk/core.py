@@ -1,0 +1,338 @@
+"""What both clients share: from a verb's arguments to a task run down a line, with fallback, batches and streams.
+
+Everything is ``async def`` over an ``IO`` and knows neither loops nor threads. ``llmsdk.client`` puts the two faces
+on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from llmsdk import options as opts
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.errors import (
+    ClientClosed,
+    ConfigError,
+    InputError,
+    LLMError,
+    QuotaExhausted,
+    RuntimeFault,
+    Transient,
+    Unsupported,
+)
+from llmsdk.io import IO, closing
+from llmsdk.pipeline import Handler, Tracer, compose
+from llmsdk.pipeline.attempt import attempt
+from llmsdk.pipeline.line import Invoke, Line
+from llmsdk.pipeline.retry import retry
+from llmsdk.pipeline.trace import trace
+from llmsdk.provider import Counts, Embeds, Lists, Provider
+from llmsdk.results import Attempt, Batch, Embeddings, Result
+from llmsdk.tasks import Question, Show, Task
+from llmsdk.types import Event, Model, Request, TextDelta, TokenCount
+
+if TYPE_CHECKING:
+    from llmsdk.config import Config
+    from llmsdk.registry import Registry, Target
+
+R = TypeVar("R", bound=Result)
+
+PIPELINE: Handler = compose([trace, retry], attempt)
+NO_MODEL = """\
+Name one in the call (model="local:pocket"), when making the client (Client("local:pocket")), \
+or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
+HOST = ("api_key", "base_url", "http_client")
+MANY_TEXTS = frozenset({"n", "echo", "logprobs"})
+"""Options of verbs whose result has room for several texts or for tokens."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What copies of a client share."""
+
+    config: Config
+    registry: Registry
+    ledger: Ledger = field(default_factory=Ledger)
+    tracer: Tracer | None = None
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One client's defaults over what it shares."""
+
+    shared: Shared
+    settings: opts.CallSettings
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    bridge: Callable[[Invoke], Invoke] | None = None
+    """How this face reaches a provider that is bound to a loop of its own."""
+
+    @classmethod
+    def build(cls, model: str | None, config: Any, provider: Provider | None, options: Mapping[str, Any]) -> Core:
+        """Read the configuration, check the defaults, and make the provider of the client's own model.
+
+        Raises:
+            ConfigError: the configuration is wrong, or the model's provider cannot be made.
+            InputError, TypeError: a default option is wrong or unknown.
+        """
+        from llmsdk.config import load
+        from llmsdk.registry import Registry
+
+        given: dict[str, Any] = dict(options)
+        known = frozenset(opts.ClientOptions.__annotations__)
+        opts.check_names(given, known, "Client")
+        host: dict[str, Any] = {
+            name: given.pop(name) for name in ("api_key", "base_url", "http_client") if name in given
+        }
+        opts.request_fields(given)
+        loaded = load(config)
+        own = model or loaded.default
+        if host:
+            loaded = load(config, overrides=_host(own, host))
+        registry = Registry(loaded)
+        if provider is not None:
+            registry.add(provider)
+        if own is not None:
+            given["model"] = own
+            for target in registry.resolve(own)[:1]:
+                registry.provider(target.provider_name)
+        base = opts.CallSettings(timeouts=loaded.timeouts, retry=loaded.retry)
+        return cls(Shared(loaded, registry), opts.call_settings(given, base), given)
+
+    def with_options(self, given: Mapping[str, Any]) -> Core:
+        """The same core with other defaults over its own."""
+        opts.check_names(given, frozenset(opts.Options.__annotations__), "with_options")
+        opts.request_fields(given)
+        return replace(self, settings=opts.call_settings(given, self.settings), defaults={**self.defaults, **given})
+
+    # --- lines ------------------------------------------------------------------------------------------------
+
+    def lines(self, verb: str, given: Mapping[str, Any], io: IO) -> list[Callable[[], Line]]:
+        """One line for each model to try, in order, made when it is needed; they share one list of attempts.
+
+        Raises:
+            TypeError: an unknown keyword.
+            InputError: an option out of range, or one that makes no sense for this verb.
+            ConfigError: no model is named anywhere.
+        """
+        if self.shared.closed:
+            raise ClientClosed("the client is closed")
+        known = opts.CALL | opts.BATCH | opts.TEXT | (opts.CHAT if verb == "chat" else frozenset())
+        opts.check_names(given, known, verb)
+        if verb not in ("complete", "chat") and (odd := MANY_TEXTS & given.keys()):
+            name = min(odd)
+            raise InputError(f"{name}= makes no sense for {verb}()", argument=name, hint="Leave it out.")
+        merged = {**self.defaults, **given}
+        if (model := merged.get("model")) is None:
+            raise ConfigError("no model to ask", hint=NO_MODEL)
+        settings = opts.call_settings(given, self.settings)
+        attempts: list[Attempt] = []
+        targets = self.shared.registry.resolve(model)
+        return [partial(self._line, target, verb, merged, settings, io, attempts) for target in targets]
+
+    def _line(
+        self,
+        target: Target,
+        verb: str,
+        given: Mapping[str, Any],
+        settings: opts.CallSettings,
+        io: IO,
+        attempts: list[Attempt],
+    ) -> Line:
+        provider = self.shared.registry.provider(target.provider_name)
+        chosen = {**target.options, **given}
+        if verb not in ("complete", "chat"):
+            chosen = {name: value for name, value in chosen.items() if name not in MANY_TEXTS}
+        chosen.pop("echo", None)
+        return Line(
+            provider=provider,
+            model=target.model,
+            io=io,
+            handler=PIPELINE,
+            ledger=self.shared.ledger,
+            settings=settings,
+            fields=opts.request_fields(chosen),
+            who_has=self._who_has,
+            bridge=self.bridge if provider.loop_bound else None,
+            tracer=self.shared.tracer,
+            attempts=attempts,
+        )
+
+    def _who_has(self, capability: str) -> str:
+        """Which of the backends at hand has a capability, in a sentence."""
+        from llmsdk.registry import BUILT_IN
+
+        names = [name for name in BUILT_IN if self._offers(name, capability)]
+        return f"{' and '.join(names)} can." if names else ""
+
+    def _offers(self, name: str, capability: str) -> bool:
+        try:
+            can = self.shared.registry.provider(name).capabilities("pocket" if name == "local" else "gpt-4.1")
+        except LLMError:  # not configured, so not at hand
+            return False
+        return bool(getattr(can, capability, False)) or capability in can.options
+
+    # --- running ----------------------------------------------------------------------------------------------
+
+    def run(self, verb: str, task: Task[R], given: Mapping[str, Any], io: IO) -> Coroutine[Any, Any, R]:
+        """Run one task on the first model that can. Arguments are checked at once, not when it is awaited."""
+        return _first(self.lines(verb, given, io), task)
+
+    def flow(self, verb: str, question: Question[R], given: Mapping[str, Any], io: IO) -> Flow[R]:
+        """One streamed question, checked and not yet asked."""
+        return Flow(self.lines(verb, given, io), question)
+
+    async def batch(self, verb: str, tasks: Sequence[Task[R]], given: Mapping[str, Any], io: IO) -> Batch[R]:
+        """Run many tasks, in order, several at a time.
+
+        Raises:
+            LLMError: the first failure, with ``.partial`` (results by index), unless ``errors="return"``.
+        """
+        settings = opts.call_settings(given, self.settings)
+        done: dict[int, R | LLMError] = {}
+
+        async def job(index: int) -> None:
+            try:
+                done[index] = await self.run(verb, tasks[index], given, io)
+            except LLMError as error:
+                if settings.errors == "raise":
+                    raise
+                done[index] = error
+            if settings.progress:
+                settings.progress(len(done), len(tasks))
+
+        try:
+            await io.gather([partial(job, index) for index in range(len(tasks))], settings.concurrency)
+        except LLMError as error:
+            error.partial = dict(sorted(done.items()))  # type: ignore[attr-defined]
+            raise
+        return Batch(tuple(cast("R", done[index]) for index in range(len(tasks))))
+
+    # --- what is not text -------------------------------------------------------------------------------------
+
+    async def embed(self, texts: Sequence[str], given: Mapping[str, Any], io: IO) -> Embeddings:
+        """One vector for each text."""
+        line = self.lines("embed", given, io)[0]()
+        provider = line.provider
+        if not isinstance(provider, Embeds):
+            raise line.attach(line.unsupported("embeddings"))
+
+        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+            return provider.embed(request.model, texts, io)
+
+        try:
+            vectors = await line.output("embed", line.request("\n".join(texts)), invoke)
+        except LLMError as error:
+            raise line.attach(error) from error.__cause__
+        return Embeddings(record=line.record("embed"), vectors=vectors)
+
+    async def models(self, provider: str | None, given: Mapping[str, Any], io: IO) -> tuple[Model, ...]:
+        """The models that a provider offers."""
+        if provider is not None:
+            given = {**given, "model": f"{provider}:*"}
+        line = self.lines("models", given, io)[0]()
+        backend = line.provider
+        if not isinstance(backend, Lists):
+            raise line.unsupported("listing its models")
+
+        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+            return backend.models(io)
+
+        try:
+            found: tuple[Model, ...] = await line.output("models", Request(line.model, ""), invoke)
+        except LLMError as error:
+            raise line.attach(error) from error.__cause__
+        return found
+
+    async def count_tokens(self, content: Any, given: Mapping[str, Any], io: IO) -> TokenCount:
+        """The input tokens of a prompt or conversation; no network."""
+        line = self.lines("chat", given, io)[0]()
+        provider = line.provider
+        request = Request(line.model, opts.messages("content", content, given.get("system")))
+        if isinstance(provider, Counts):
+            return await io.run(partial(provider.count, request))
+        from llmsdk.accounting.tokens import count
+
+        return count(request)
+
+
+async def _first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:
+    for make in lines[:-1]:
+        try:
+            return await _on(make(), task)
+        except LLMError as error:
+            if not may_fall_back(error):
+                raise
+    return await _on(lines[-1](), task)
+
+
+async def _on(line: Line, task: Task[R]) -> R:
+    try:
+        return await task.run(line)
+    except LLMError as error:
+        raise line.attach(error) from error.__cause__
+
+
+def may_fall_back(error: LLMError) -> bool:
+    """Whether another model may do better: this one is out of reach, not the request at fault."""
+    return isinstance(error, Transient | QuotaExhausted | RuntimeFault | Unsupported)
+
+
+def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides of the configuration that say where the client's own provider is."""
+    name, colon, _ = (model or "").partition(":")
+    if not colon:
+        hint = 'Write Client("openai:MODEL", base_url=...), or put them into llmsdk.toml.'
+        raise ConfigError(f"{min(host)}= needs a model written as PROVIDER:MODEL", hint=hint)
+    return {"providers": {name: dict(host)}}
+
+
+# --- streams ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Flow(Generic[R]):
+    """One streamed question: its events, and its result when they have ended."""
+
+    lines: Sequence[Callable[[], Line]]
+    question: Question[R]
+    result: R | None = None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events of the first model that answers. After its first content no other is asked."""
+        for number, make in enumerate(self.lines, start=1):
+            line, last = make(), number == len(self.lines)
+            try:
+                call, stream = line.stream(replace(self.question.ask(line), stream=True))
+            except LLMError as error:
+                if not last and may_fall_back(error):
+                    continue
+                raise line.attach(error) from error.__cause__
+            try:
+                async with closing(stream), closing(_shown(stream, self.question.show())) as shown:
+                    async for event in shown:
+                        yield event
+                self.result = self.question.read(call.reply, line)
+                return
+            except LLMError as error:
+                if not last and may_fall_back(error) and not call.delivered:
+                    continue
+                raise line.attach(error) from error.__cause__
+
+
+async def _shown(stream: AsyncIterator[Event], show: Show | None) -> AsyncIterator[Event]:
+    """The stream with its text as the caller is to see it."""
+    if show is None:
+        async for event in stream:
+            yield event
+        return
+    async for event in stream:
+        if type(event) is not TextDelta:
+            yield event
+        elif text := show(event.text):
+            yield TextDelta(text, event.index, event.logprobs)
+    if text := show(""):
+        yield TextDelta(text)

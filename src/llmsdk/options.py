@@ -1,0 +1,351 @@
+"""The keyword arguments that every verb takes: one closed list, checked before any I/O."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
+
+from llmsdk.errors import InputError
+from llmsdk.io import Timeouts
+from llmsdk.pipeline import RetryPolicy
+from llmsdk.results import Progress
+from llmsdk.types import Message, Tool
+
+OnUnsupported = Literal["raise", "warn", "drop"]
+
+
+class Defaults(TypedDict, total=False):
+    """What a client takes as its defaults, and any verb for one call."""
+
+    timeout: float | Mapping[str, float | None] | None
+    """Seconds for each attempt, or a mapping with ``connect``, ``first_token``, ``idle`` and ``total``."""
+    deadline: float | None
+    """Seconds for the whole call: queue, attempts, waits and the stream."""
+    retry: int | Mapping[str, Any]
+    """How many attempts in all, or a mapping with ``attempts``, ``base``, ``cap`` and ``unknown``."""
+    retry_unknown: bool
+    """Also retry what may have run, and so may be billed twice."""
+    tags: Sequence[str]
+    """Words for the ledger, to sum up by."""
+    idempotency_key: str
+    on_unsupported: OnUnsupported
+    """What to do with an option that the backend lacks: ``raise`` (default), ``warn`` or ``drop`` it."""
+    extra: Mapping[str, Mapping[str, Any]]
+    """``{"headers": {...}, "body": {...}}``, put on the wire untouched."""
+    errors: Literal["raise", "return"]
+    """For a list of inputs: stop at the first error, or put each error in its place."""
+    concurrency: int
+    """For a list of inputs: how many at a time."""
+    progress: Progress
+    """For a list of inputs: called with how many are done and how many there are."""
+    seed: int
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    max_tokens: int
+    stop: str | Sequence[str]
+    n: int
+    echo: bool
+    frequency_penalty: float
+    presence_penalty: float
+    repetition_penalty: float
+    logit_bias: Mapping[int, float]
+    logprobs: int | bool
+    """How many alternatives to report for each token; True or 0 is the chosen token's own logprob alone."""
+
+
+class Options(Defaults, total=False):
+    """What any verb takes besides its own arguments."""
+
+    model: str
+    """``provider:model`` or an alias, instead of the client's own."""
+
+
+class ChatOptions(Options, total=False):
+    """What ``chat`` takes besides."""
+
+    system: str
+    tools: Sequence[Tool | Mapping[str, Any]]
+    """JSON schemas of functions, as ``Tool`` or in OpenAI's form. Calls come back in ``tool_calls``."""
+    tool_choice: str
+    parallel_tool_calls: bool
+    reasoning: Literal["low", "medium", "high"] | int | bool
+
+
+class ClientOptions(Defaults, total=False):
+    """What a client takes besides: where its own provider is, for a start without a config file."""
+
+    api_key: str
+    base_url: str
+    http_client: Any
+
+
+CALL = frozenset({"model", "timeout", "deadline", "retry", "retry_unknown", "tags", "on_unsupported"})
+BATCH = frozenset({"errors", "concurrency", "progress"})
+TEXT = frozenset(Options.__annotations__) - CALL - BATCH
+CHAT = frozenset(ChatOptions.__annotations__) - frozenset(Options.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """How a call is made, whatever it asks."""
+
+    deadline: float | None = None
+    """Seconds from now."""
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    tags: tuple[str, ...] = ()
+    on_unsupported: OnUnsupported = "raise"
+    errors: Literal["raise", "return"] = "raise"
+    concurrency: int = 8
+    progress: Progress | None = None
+
+
+def check_names(options: Mapping[str, Any], known: frozenset[str], verb: str) -> None:
+    """Refuse a keyword that nobody takes.
+
+    Raises:
+        TypeError: as Python does for any function, with what was probably meant.
+    """
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}{meant}")
+
+
+def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSettings:
+    """``base`` with the call's own settings over it.
+
+    Raises:
+        InputError: a value that makes no sense; it is named.
+    """
+    changes: dict[str, Any] = {}
+    if (deadline := options.get("deadline")) is not None:
+        changes["deadline"] = _number("deadline", deadline, above=0)
+    if "timeout" in options:
+        changes["timeouts"] = _timeouts(options["timeout"], base.timeouts)
+    if "retry" in options or "retry_unknown" in options:
+        changes["retry"] = _retry(options, base.retry)
+    if "tags" in options:
+        changes["tags"] = _tags(options["tags"])
+    for name, allowed in (("on_unsupported", ("raise", "warn", "drop")), ("errors", ("raise", "return"))):
+        if name in options:
+            changes[name] = _one_of(name, options[name], allowed)
+    if "concurrency" in options:
+        changes["concurrency"] = _integer("concurrency", options["concurrency"], least=1)
+    if "progress" in options:
+        changes["progress"] = options["progress"]
+    return replace(base, **changes) if changes else base
+
+
+def _timeouts(value: Any, base: Timeouts) -> Timeouts:
+    if value is None:
+        return replace(base, total=None)
+    if not isinstance(value, Mapping):
+        return replace(base, total=_number("timeout", value, above=0))
+    known = ("connect", "first_token", "idle", "total")
+    for name in value:
+        _one_of("timeout", name, known)
+    return replace(base, **{k: v if v is None else _number(f"timeout[{k!r}]", v, above=0) for k, v in value.items()})
+
+
+def _retry(options: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
+    value = options.get("retry", {})
+    if isinstance(value, Mapping):
+        for name in value:
+            _one_of("retry", name, ("attempts", "base", "cap", "unknown"))
+        policy = replace(base, **value)
+    else:
+        policy = replace(base, attempts=value)
+    _integer("retry", policy.attempts, least=1)
+    _number("retry['base']", policy.base, least=0)
+    _number("retry['cap']", policy.cap, least=0)
+    return replace(policy, unknown=bool(options.get("retry_unknown", policy.unknown)))
+
+
+def _tags(value: Any) -> tuple[str, ...]:
+    tags = (value,) if isinstance(value, str) else tuple(value)
+    for tag in tags:
+        text("tags", tag)
+    return tags
+
+
+# --- what goes into the request ---------------------------------------------------------------------------------
+
+
+def request_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``Request`` that the options set, each checked.
+
+    Raises:
+        InputError: a value out of range; it is named.
+    """
+    return {
+        name: value
+        for key in options
+        if (check := _CHECKS.get(key))
+        for name, value in check(key, options[key]).items()
+    }
+
+
+def _checked(check: Any, **limits: Any) -> Any:
+    return lambda name, value: {name: check(name, value, **limits)}
+
+
+def _stop(name: str, value: Any) -> dict[str, Any]:
+    stops = (value,) if isinstance(value, str) else tuple(value)
+    for item in stops:
+        text(name, item)
+    return {name: stops}
+
+
+def _logprobs(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {name: 0} if value else {}
+    return {name: _integer(name, value, least=0, most=20)}
+
+
+def _logit_bias(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} must map token ids to biases", argument=name)
+    bias = {_integer(name, key, least=0): _number(name, item, least=-100, most=100) for key, item in value.items()}
+    return {name: bias}
+
+
+def _extra(name: str, value: Any) -> dict[str, Any]:
+    for part in value:
+        _one_of(name, part, ("headers", "body"))
+    return {f"extra_{part}": dict(value[part]) for part in value}
+
+
+def _tools(name: str, value: Any) -> dict[str, Any]:
+    return {name: tuple(tool if isinstance(tool, Tool) else _tool(tool) for tool in value)}
+
+
+def _tool(value: Mapping[str, Any]) -> Tool:
+    """A tool in OpenAI's form: ``{"type": "function", "function": {...}}`` or the inner mapping by itself."""
+    inner = value.get("function", value)
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+        raise InputError("a tool needs a name", argument="tools", hint="Pass llmsdk.Tool(name=..., parameters={...}).")
+    parameters = inner.get("parameters", {"type": "object", "properties": {}})
+    return Tool(inner["name"], parameters, inner.get("description", ""), inner.get("strict"))
+
+
+def _reasoning(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {name: _one_of(name, value, ("low", "medium", "high"))}
+    return {name: value if isinstance(value, bool) else _integer(name, value, least=1)}
+
+
+def _key(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
+        raise InputError(f"{name} must be printable ASCII", argument=name)
+    return {name: value}
+
+
+def text(argument: str, value: Any, *, empty: bool = False) -> str:
+    """A string that can go over any wire.
+
+    Raises:
+        InputError: no ``str``, empty, or with NUL characters or lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{argument} must be a str, not {type(value).__name__}", argument=argument)
+    if not value and not empty:
+        raise InputError(f"{argument} is empty", argument=argument, hint="Pass some text.")
+    if "\0" in value:
+        place = value.index("\0")
+        raise InputError(f"{argument} has a NUL character at {place}", argument=argument, hint="Remove it.")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{argument} has a lone surrogate at {error.start}",
+            argument=argument,
+            hint='It was decoded wrongly; value.encode("utf-8", "surrogatepass").decode("utf-8", "replace") cleans it.',
+        ) from None
+    return value
+
+
+def _number(
+    name: str, value: Any, *, least: float | None = None, most: float | None = None, above: float | None = None
+) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{name}={value!r} is not a finite number", argument=name)
+    if (
+        (least is not None and value < least)
+        or (most is not None and value > most)
+        or (above is not None and value <= above)
+    ):
+        raise InputError(f"{name}={value!r} is out of range", argument=name, hint=_range(least, most, above))
+    return value
+
+
+def _integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{name}={value!r} is not a whole number", argument=name)
+    return int(_number(name, value, least=least, most=most))
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value!r} must be True or False", argument=name)
+    return value
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[str]) -> Any:
+    if value not in allowed:
+        raise InputError(f"{name}: {value!r} is not known", argument=name, hint=f"One of: {', '.join(allowed)}.")
+    return value
+
+
+def _range(least: float | None, most: float | None, above: float | None) -> str:
+    low = f"above {above:g}" if above is not None else f"at least {least:g}" if least is not None else ""
+    return " and ".join(part for part in (low, f"at most {most:g}" if most is not None else "") if part).capitalize()
+
+
+_CHECKS: dict[str, Any] = {
+    "seed": _checked(_integer, least=0, most=2**63 - 1),
+    "temperature": _checked(_number, least=0, most=10),
+    "top_p": _checked(_number, above=0, most=1),
+    "top_k": _checked(_integer, least=1),
+    "min_p": _checked(_number, least=0, most=1),
+    "max_tokens": _checked(_integer, least=1),
+    "stop": _stop,
+    "n": _checked(_integer, least=1, most=128),
+    "echo": _checked(_boolean),
+    "frequency_penalty": _checked(_number, least=-2, most=2),
+    "presence_penalty": _checked(_number, least=-2, most=2),
+    "repetition_penalty": _checked(_number, above=0, most=10),
+    "logit_bias": _logit_bias,
+    "logprobs": _logprobs,
+    "extra": _extra,
+    "idempotency_key": _key,
+    "tools": _tools,
+    "tool_choice": _checked(text),
+    "parallel_tool_calls": _checked(_boolean),
+    "reasoning": _reasoning,
+}
+
+
+def messages(argument: str, value: Any, system: str | None = None) -> tuple[Message, ...]:
+    """A conversation from a ``str``, a sequence of ``Message``, or of dicts in OpenAI's chat format.
+
+    Raises:
+        InputError: what is wrong, and in which message.
+    """
+    from llmsdk.messages import from_dict
+
+    items = [Message("user", value)] if isinstance(value, str) else list(value)
+    turns = [item if isinstance(item, Message) else from_dict(item, f"{argument}[{i}]") for i, item in enumerate(items)]
+    if not turns:
+        raise InputError(f"{argument} is empty", argument=argument, hint="Pass a str or at least one message.")
+    for index, turn in enumerate(turns):
+        has_parts = not isinstance(turn.content, str) and bool(turn.content)
+        where = argument if isinstance(value, str) else f"{argument}[{index}]"
+        text(where, turn.text, empty=has_parts or turn.role == "assistant")
+    return (Message("system", text("system", system)), *turns) if system is not None else tuple(turns)

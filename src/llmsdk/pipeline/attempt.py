@@ -1,0 +1,121 @@
+"""One attempt: bind its clock, open its row, fold its events, see that it is whole, settle the row.
+
+This is the only place that writes the ledger, and the only one that says whether a stream was cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from llmsdk.errors import BadResponse, Disconnected, LLMError, Redirected, StreamInterrupted, Transient
+from llmsdk.io import Clock, closing
+from llmsdk.pipeline import Call, is_content
+from llmsdk.reply import Reply
+from llmsdk.results import Attempt, Settled
+from llmsdk.types import Event, Request, Usage
+
+
+async def attempt(call: Call) -> AsyncIterator[Event]:
+    """Ask the provider once.
+
+    Raises:
+        Disconnected: it ended without being complete, and before any content.
+        StreamInterrupted: it broke off after content; ``partial`` has the text so far.
+    """
+    clock = Clock(call.io.now, call.timeouts, call.deadline, call.request.stream)
+    reply = call.reply = Reply()
+    provider, model = call.provider.name, call.request.model
+    row = call.ledger.reserve(provider, model, call.operation, tokens=_bound(call.request), tags=call.tags)
+    span = call.tracer.start("attempt", {"provider": provider, "model": model}) if call.tracer else None
+    first_token: float | None = None
+    failure: BaseException | None = None
+    try:
+        async with closing(call.invoke(call.request, call.io.within(clock))) as events:
+            async for event in events:
+                reply.add(event)
+                if not clock.content and is_content(event):
+                    clock.content = call.delivered = True
+                    first_token = clock.now() - clock.started
+                yield event
+        if call.operation == "generate" and not reply.complete(call.request.n):
+            raise _cut(reply, clock)
+    except Transient as error:
+        failure = error.locate(provider, model)
+        if clock.content:
+            failure = StreamInterrupted(f"broke off: {error.message}", partial=reply.text).locate(provider, model)
+            raise failure from error
+        raise
+    except LLMError as error:
+        failure = error.locate(provider, model)
+        raise
+    except BaseException as error:  # cancellation, GeneratorExit and bugs: the row is settled, the error passes
+        failure = error
+        raise
+    finally:
+        settled, usage = _settle(reply, clock, call.request, failure)
+        done = call.ledger.settle(
+            row,
+            settled,
+            usage,
+            seconds=clock.now() - clock.started,
+            first_token=first_token,
+            error=type(failure).__name__ if failure else None,
+        )
+        call.attempts.append(done)
+        if span:
+            span(_attributes(done))
+
+
+def _cut(reply: Reply, clock: Clock) -> LLMError:
+    if clock.content:
+        return StreamInterrupted("the reply ended without the provider's word that it is complete", partial=reply.text)
+    return Disconnected("the provider ended its reply before it said anything", sent=True)
+
+
+def _bound(request: Request) -> int:
+    """Tokens to reserve: more than most texts have, and cheap. A token is rarely less than a character."""
+    if isinstance(request.input, str):
+        prompt = len(request.input)
+    else:
+        prompt = sum(len(message.text) + 8 for message in request.input)
+    return prompt + (request.max_tokens or 0) * request.n
+
+
+def _settle(
+    reply: Reply, clock: Clock, request: Request, failure: BaseException | None
+) -> tuple[Settled, Usage | None]:
+    """How far the attempt's usage is known. What may have run is never written down as nothing."""
+    if reply.usage is not None and (failure is None or reply.complete(request.n)):
+        return "exact", reply.usage
+    if clock.content or failure is None:
+        return "estimated", _estimate(reply, request)
+    if clock.sent and _may_have_run(failure):
+        return "upper_bound", Usage(_prompt_tokens(request), request.max_tokens, source="estimate")
+    return "none", None
+
+
+def _may_have_run(failure: BaseException) -> bool:
+    """Errors say so by ``sent``; an unreadable answer is an answer; what is no error of ours cut the attempt off."""
+    if isinstance(failure, LLMError):
+        unreadable = isinstance(failure, BadResponse) and not isinstance(failure, Redirected)
+        return unreadable or (bool(getattr(failure, "sent", False)) and not getattr(failure, "stale", False))
+    return True
+
+
+def _estimate(reply: Reply, request: Request) -> Usage:
+    from llmsdk.accounting.tokens import estimate
+
+    known = reply.usage or Usage()
+    prompt = known.input_tokens if known.input_tokens is not None else _prompt_tokens(request)
+    return Usage(prompt, max(estimate(reply.seen), known.output_tokens or 0), source="estimate")
+
+
+def _prompt_tokens(request: Request) -> int:
+    from llmsdk.accounting.tokens import estimate
+
+    return sum(estimate(message.text) + 4 for message in request.messages)
+
+
+def _attributes(row: Attempt) -> dict[str, Any]:
+    return {"settled": row.settled, "usage": row.usage, "error": row.error, "seconds": row.seconds}

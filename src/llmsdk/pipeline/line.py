@@ -1,0 +1,189 @@
+"""The line from a task to one model: it builds requests, sends them down the pipeline, and keeps the record."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.errors import LLMError, Unsupported
+from llmsdk.io import IO, closing
+from llmsdk.options import CallSettings
+from llmsdk.pipeline import Call, Handler
+from llmsdk.provider import Capabilities, Provider, Scores
+from llmsdk.reply import Reply
+from llmsdk.results import Attempt, Record, Timing, total_usage
+from llmsdk.types import Event, Message, Operation, Request, Score
+
+T = TypeVar("T")
+
+Invoke = Callable[[Request, IO], AsyncIterator[Event]]
+NEEDS = {"tools": "tools", "tool_choice": "tools", "parallel_tool_calls": "tools"}
+"""Fields of a request that are a capability rather than an option."""
+
+
+@dataclass(slots=True)
+class Line:
+    """Everything that a task needs to put its questions to one model of one provider."""
+
+    provider: Provider
+    model: str
+    io: IO
+    handler: Handler
+    ledger: Ledger
+    settings: CallSettings
+    fields: Mapping[str, Any]
+    """What the caller set of the request, checked."""
+    who_has: Callable[[str], str] = lambda capability: ""
+    """Says in a sentence which backend has a capability."""
+    bridge: Callable[[Invoke], Invoke] | None = None
+    """How to reach a provider that is bound to a loop of its own."""
+    tracer: Any = None
+    attempts: list[Attempt] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    started: float = 0.0
+    asked: float = 0.0
+    """When the first question went down the pipeline."""
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        self.started = self.io.now()
+        if self.settings.deadline is not None:
+            self.deadline = self.started + self.settings.deadline
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.provider.capabilities(self.model)
+
+    # --- building ---------------------------------------------------------------------------------------------
+
+    def request(self, content: str | tuple[Message, ...], **fields: Any) -> Request:
+        """A request with the caller's options and, over them, what the task itself needs.
+
+        Raises:
+            Unsupported: the model lacks an option that the caller set.
+        """
+        return Request(self.model, content, **{**self._supported(), **fields})
+
+    def _supported(self) -> dict[str, Any]:
+        can = self.capabilities
+        kept: dict[str, Any] = {}
+        for name, value in self.fields.items():
+            if _has(can, name, value):
+                kept[name] = value
+            elif self.settings.on_unsupported == "raise":
+                raise self.unsupported(name)
+            elif self.settings.on_unsupported == "warn":
+                self.warn(f"{self.provider.name}:{self.model} does not support {name}; it was left out")
+        return kept
+
+    def unsupported(self, capability: str) -> Unsupported:
+        """The error for a capability that this model lacks."""
+        message = f"{self.provider.name}:{self.model} does not support {capability}"
+        hint = f'{self.who_has(capability)} on_unsupported="drop" leaves out an option.'.strip()
+        return Unsupported(message, capability=capability, hint=hint).locate(self.provider.name, self.model)
+
+    def warn(self, message: str) -> None:
+        """Note it in the result, and say it once through ``warnings``."""
+        self.warnings.append(message)
+        warnings.warn(message, UserWarning, stacklevel=2)
+
+    # --- asking -----------------------------------------------------------------------------------------------
+
+    async def ask(self, request: Request) -> Reply:
+        """The whole reply to a request."""
+        call = self._call("generate", request, self.provider.generate)
+        async with closing(self.handler(call)) as events:
+            async for _ in events:
+                pass
+        return call.reply
+
+    def stream(self, request: Request) -> tuple[Call, AsyncIterator[Event]]:
+        """The events of a reply as they come, and the call that folds them."""
+        call = self._call("generate", request, self.provider.generate)
+        return call, self.handler(call)
+
+    async def score(self, request: Request, candidates: Sequence[str]) -> tuple[Score, ...]:
+        """log P of each candidate as the whole reply. Only where the provider scores."""
+        assert isinstance(self.provider, Scores)
+        provider = self.provider
+
+        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+            return provider.score(request, candidates, io)
+
+        scores: tuple[Score, ...] = await self.output("score", request, invoke)
+        return scores
+
+    async def output(self, operation: Operation, request: Request, invoke: Invoke) -> Any:
+        """The value of an operation that yields no text."""
+        call = self._call(operation, request, invoke)
+        async with closing(self.handler(call)) as events:
+            async for _ in events:
+                pass
+        return call.reply.output
+
+    async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        """Several steps at once, in order."""
+        return await self.io.gather(jobs, self.settings.concurrency)
+
+    def _call(self, operation: Operation, request: Request, invoke: Invoke) -> Call:
+        self.asked = self.asked or self.io.now()
+        return Call(
+            operation=operation,
+            request=request,
+            provider=self.provider,
+            io=self.io,
+            ledger=self.ledger,
+            invoke=self.bridge(invoke) if self.bridge else invoke,
+            deadline=self.deadline,
+            timeouts=self.settings.timeouts,
+            retry=self.settings.retry,
+            tags=self.settings.tags,
+            tracer=self.tracer,
+            attempts=self.attempts,
+        )
+
+    # --- closing ----------------------------------------------------------------------------------------------
+
+    def record(self, route: str, reply: Reply | None = None) -> Record:
+        """How the result came about."""
+        finish = reply.finish if reply else None
+        return Record(
+            provider=self.provider.name,
+            model=(reply and reply.model) or self.model,
+            route=route,
+            attempts=tuple(self.attempts),
+            timing=self._timing(),
+            finish_reason=finish.reason if finish else "stop",
+            raw_finish_reason=finish.raw_reason if finish else None,
+            warnings=(*self.warnings, *(reply.warnings if reply else ())),
+            raw_body=reply.raw if reply else None,
+        )
+
+    def _timing(self) -> Timing:
+        last = self.attempts[-1] if self.attempts else None
+        total = self.io.now() - self.started
+        first = None
+        if last is not None and last.first_token is not None:
+            first = total - (last.seconds or 0.0) + last.first_token
+        return Timing(queued=self.asked - self.started, first_token=first, total=total)
+
+    def attach(self, error: LLMError) -> LLMError:
+        """Give an error what the call cost before it failed."""
+        error.attempts = tuple(self.attempts)
+        error.usage = total_usage(self.attempts) if self.attempts else None
+        return error.locate(self.provider.name, self.model)
+
+
+def _has(can: Capabilities, name: str, value: Any) -> bool:
+    if name.startswith("extra_") or name == "idempotency_key":
+        return True
+    if name in NEEDS:
+        return can.tools
+    if name == "logprobs":
+        return can.logprobs >= max(1, int(value))
+    if name == "n" and value == 1:
+        return True
+    return name in can.options

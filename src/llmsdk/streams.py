@@ -1,0 +1,132 @@
+"""A streamed reply in the caller's hands: an iterable of events, a context manager, and the result at the end."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from llmsdk.core import Flow
+from llmsdk.errors import InputError
+from llmsdk.io.drive import Steps
+from llmsdk.results import Result
+from llmsdk.types import Event
+
+R = TypeVar("R", bound=Result)
+
+_UNFINISHED = "the stream was dropped before its end; read it to the end, or leave it by `with` or `break`"
+
+
+class Stream(Generic[R]):
+    """Events as they come. Leaving the loop or the ``with`` block closes the connection at once.
+
+    After the end ``result`` is what the same call would have returned unstreamed.
+    """
+
+    def __init__(self, flow: Flow[R]) -> None:
+        self._flow = flow
+        self._events = Steps(flow.events())
+        self._started = False
+
+    def __iter__(self) -> Iterator[Event]:
+        try:
+            while True:
+                try:
+                    event = self.__next__()
+                except StopIteration:
+                    return
+                yield event
+        finally:
+            self.close()
+
+    def __next__(self) -> Event:
+        self._started = True
+        return next(self._events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, and close the connection. Safe to call again."""
+        self._started = False
+        self._events.close()
+
+    @property
+    def result(self) -> R:
+        """The whole result; reads the rest of the stream first.
+
+        Raises:
+            InputError: the stream was left before its end, so there is none.
+        """
+        if self._flow.result is None:
+            for _ in self:
+                pass
+        return _result(self._flow)
+
+    def __del__(self) -> None:
+        if getattr(self, "_started", False) and self._flow.result is None and not sys.is_finalizing():
+            warnings.warn(_UNFINISHED, ResourceWarning, source=self, stacklevel=2)
+            self.close()
+
+
+class AsyncStream(Generic[R]):
+    """Events as they come, on asyncio or trio. Leaving the ``async with`` block closes the connection at once.
+
+    After the end ``result`` is what the same call would have returned unstreamed.
+    """
+
+    def __init__(self, flow: Flow[R]) -> None:
+        self._flow = flow
+        self._events = flow.events()
+        self._started = False
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        try:
+            async for event in self._events:
+                self._started = True
+                yield event
+        finally:
+            await self.aclose()
+
+    async def __anext__(self) -> Event:
+        self._started = True
+        return await anext(self._events)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop, and close the connection. Safe to call again."""
+        self._started = False
+        await self._events.aclose()  # type: ignore[attr-defined]
+
+    @property
+    def result(self) -> R:
+        """The whole result, once the stream has been read to its end.
+
+        Raises:
+            InputError: it has not.
+        """
+        return _result(self._flow)
+
+    def __del__(self) -> None:
+        if getattr(self, "_started", False) and self._flow.result is None and not sys.is_finalizing():
+            warnings.warn(_UNFINISHED, ResourceWarning, source=self, stacklevel=2)
+
+
+def _result(flow: Flow[R]) -> R:
+    if flow.result is None:
+        raise InputError("the stream has not been read to its end", hint="Iterate over it first, then take .result.")
+    return flow.result

@@ -1,0 +1,116 @@
+"""Conversation, free or bound to a type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llmsdk import options
+from llmsdk.errors import OutputError, Refused, SchemaMismatch
+from llmsdk.pipeline.line import Line
+from llmsdk.reply import Reply
+from llmsdk.results import Chat
+from llmsdk.types import Message, Request
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+AS_JSON = "Reply with a JSON object that satisfies this JSON schema, and with nothing else:\n{schema}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTask:
+    """The next turn of one conversation."""
+
+    messages: tuple[Message, ...]
+    output: Any = None
+
+    def ask(self, line: Line) -> Request:
+        if self.output is None:
+            return line.request(self.messages)
+        schema = _adapter(self.output).json_schema()
+        can = line.capabilities.schema
+        messages = self.messages if can == "strict" else instruct(self.messages, schema)
+        name = getattr(self.output, "__name__", "reply")
+        fields = {} if can == "none" else {"schema": schema, "schema_name": name}
+        return line.request(messages, **fields)
+
+    def show(self) -> None:
+        """Everything is part of the reply."""
+
+    def read(self, reply: Reply, line: Line) -> Chat[Any]:
+        """The reply; under ``output`` its value too.
+
+        Raises:
+            Refused: the model declined.
+            SchemaMismatch: the reply is no such value.
+        """
+        choices = reply.choices
+        message = choices[0].message if choices else Message("assistant", "")
+        bound = self.output is not None
+        return Chat(
+            record=line.record(f"chat+{_rung(line)}" if bound else "chat", reply),
+            text=reply.text,
+            value=parse(reply, self.output) if bound else None,
+            message=message,
+            reasoning=reply.reasoning,
+            choices=choices,
+            logprobs=choices[0].logprobs if choices else None,
+        )
+
+    async def run(self, line: Line) -> Chat[Any]:
+        return self.read(await line.ask(self.ask(line)), line)
+
+
+def _rung(line: Line) -> str:
+    return {"strict": "schema", "json": "json", "none": "asked"}[line.capabilities.schema]
+
+
+def _adapter(output: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(output)
+
+
+def instruct(messages: tuple[Message, ...], schema: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The conversation with the schema asked for in its system message."""
+    from pydantic_core import to_json
+
+    rule = AS_JSON.format(schema=to_json(schema).decode())
+    if messages and messages[0].role == "system":
+        return Message("system", f"{messages[0].text}\n\n{rule}"), *messages[1:]
+    return Message("system", rule), *messages
+
+
+def parse(reply: Reply, output: Any) -> Any:
+    """The value that a reply spells in JSON, in a code fence or not."""
+    finish = reply.finish.reason if reply.finish else None
+    if finish in ("refusal", "content_filter"):
+        raise Refused("the model declined to answer", text=reply.text)
+    try:
+        return _adapter(output).validate_json(unfenced(reply.text))
+    except ValueError as error:
+        hint = "The reply was cut off: raise max_tokens." if finish == "length" else "What the model said is in .text."
+        raise _mismatch(reply.text, error, hint) from None
+
+
+def _mismatch(text: str, error: ValueError, hint: str) -> OutputError:
+    return SchemaMismatch(f"the reply does not fit the schema: {error}", text=text, hint=hint)
+
+
+def unfenced(text: str) -> str:
+    """``text`` without a Markdown code fence around it."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        return text[text.index("\n") + 1 : -3].strip()
+    return text
+
+
+def check(conversation: Any, *, system: Any = None, output: Any = None) -> ChatTask:
+    """The task, from what the caller passed.
+
+    Raises:
+        InputError: an empty conversation, an unknown role, text that cannot be sent.
+    """
+    return ChatTask(options.messages("messages", conversation, system), output)
