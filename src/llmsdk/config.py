@@ -409,7 +409,7 @@ def _fault(
         path, at = (*path, str(part)), at.get(part) if isinstance(at, Mapping) else None
     source = next((sources[k] for size in range(len(path), 0, -1) if (k := ".".join(path[:size])) in sources), "")
     if error["type"] == "extra_forbidden":
-        return unknown(path, table.model_fields, source)
+        return unknown(path, (field.alias or name for name, field in table.model_fields.items()), source)
     what = "is required" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
     what = what.replace("Input should be", "must be", 1)
     return ConfigError(f"{_place(source, path)}: {what}", key=".".join(path))

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from typing import Any, cast
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from llmsdk.config import Config, did_you_mean, validated
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
@@ -106,7 +106,7 @@ class Registry:
         Raises:
             ConfigError: it was written for another version of the contract, or its name is taken.
         """
-        _check_contract(provider, repr(provider.name))
+        _check_contract(provider, repr(provider))
         with self._lock:
             if self._providers.setdefault(provider.name, provider) is not provider:
                 raise ConfigError(f"there is a provider {provider.name!r} already", hint="Give it another name.")
@@ -143,14 +143,14 @@ class Registry:
     def _make(self, name: str) -> Provider:
         row = self.config.providers.get(name, {})
         kind = row.get("kind", name)
-        if ":" in kind and f"providers.{name}.kind" in self.config.untrusted:
-            raise self._distrust(name, f"names code to import as kind = {kind!r}")
         cls = self._load(name, kind)
         table = self._secrets(name, kind, cls, {key: value for key, value in row.items() if key != "kind"})
         settings = validated(cls.Settings, table, ("providers", name), self.config.sources)
         return cast("Provider", cls(name, settings))
 
     def _load(self, name: str, kind: str) -> Any:
+        if ":" in kind and f"providers.{name}.kind" in self.config.untrusted:
+            raise self._distrust(name, f"names code to import as kind = {kind!r}")
         target = kind if ":" in kind else self._find(kind)
         if target is None:
             raise self._unknown_provider(kind, f"{self._source(f'providers.{name}.kind')}: " if kind != name else "")
@@ -205,7 +205,6 @@ class Registry:
         filled = {key: self._filled(value, f"{place}.{key}") for key, value in table.items()}
         if vendor is not None:
             filled["api_key"] = os.environ[vendor]
-        _check_key(filled.get("api_key"), f"{place}.api_key", self.key_source(name))
         return filled
 
     def _filled(self, value: Any, place: str) -> Any:
@@ -278,16 +277,6 @@ def _check_contract(provider: Any, what: str) -> None:
     upgrade = "llmsdk" if version > CONTRACT else "the distribution that brings it"
     message = f"{what} was written for contract {version} of llmsdk, this is {CONTRACT}"
     raise ConfigError(message, hint=f"Upgrade {upgrade}.")
-
-
-def _check_key(key: Any, place: str, source: str | None) -> None:
-    """Refuse a key that no server can have given out, before it breaks a header."""
-    if isinstance(key, SecretStr):
-        key = key.get_secret_value()
-    if not isinstance(key, str) or (key.isascii() and key.isprintable() and " " not in key and key.strip("\"'") == key):
-        return
-    hint = "It has spaces, quotes, line breaks or non-ASCII characters: copy it again."
-    raise ConfigError(f"{place}: the key ({source}) is malformed", hint=hint, key=place)
 
 
 def _variable(value: Any) -> str | None:
