@@ -6,10 +6,10 @@ runs on asyncio or trio, ``FakeIO`` has a virtual clock, and ``portal`` lends a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 from llmsdk.errors import DeadlineExceeded, TimedOut
 
@@ -52,7 +52,7 @@ class HTTPReply(Protocol):
     headers: Mapping[str, str]
     """Names in lower case; a repeated header has its last value."""
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncGenerator[bytes]:
         """The body, decompressed, as it comes."""
         ...
 
@@ -100,6 +100,10 @@ class Clock:
     received: int = 0
     """Bytes of the reply so far."""
     content: bool = False
+    connecting: float | None = None
+    """When the connecting began: TCP, a proxy and TLS share one limit."""
+    bound: str = ""
+    """Which limit bounds the latest wait."""
 
     def __post_init__(self) -> None:
         self.started = self.now()
@@ -113,7 +117,8 @@ class Clock:
         if limits.total is not None:
             ends.append((self.started + limits.total, "total"))
         if wait == "connect" and limits.connect is not None:
-            ends.append((self.now() + limits.connect, "connect"))
+            began = self.now() if self.connecting is None else self.connecting
+            ends.append((began + limits.connect, "connect"))
         elif wait == "receive" and self.stream:
             if not self.content and limits.first_token is not None:
                 ends.append((self.started + limits.first_token, "first_token"))
@@ -127,7 +132,7 @@ class Clock:
         Raises:
             TimedOut, DeadlineExceeded: none are left.
         """
-        end, _ = self.ends(wait)
+        end, self.bound = self.ends(wait)
         if end is None:
             return None
         seconds = end - self.now()
@@ -136,14 +141,33 @@ class Clock:
         return seconds
 
     def expired(self, wait: Literal["connect", "send", "receive"]) -> TimedOut | DeadlineExceeded:
-        """The error for a wait that ran out."""
-        _, limit = self.ends(wait)
+        """The error for a wait that ran out, by the limit that ``left`` gave for it."""
+        limit = self.bound or self.ends(wait)[1]
         after = f"after {self.now() - self.started:.3g} s"
         if limit == "deadline":
             phase = wait if wait != "receive" else "reply"
             return DeadlineExceeded(f"the deadline passed {after}, during {phase}", phase=phase, sent=self.sent)
         hint = f"Raise timeout={{{limit!r}: ...}} if the host is only slow."
         return TimedOut(f"no answer within the {limit} timeout, {after}", phase=limit, sent=self.sent, hint=hint)
+
+
+class closing(Generic[T]):  # noqa: N801 - named like contextlib's
+    """``contextlib.aclosing`` for any iterator: closes it where it can be closed.
+
+    Every layer that iterates over another one closes it by name and never leaves that to the garbage collector.
+    """
+
+    __slots__ = ("_thing",)
+
+    def __init__(self, thing: T) -> None:
+        self._thing = thing
+
+    async def __aenter__(self) -> T:
+        return self._thing
+
+    async def __aexit__(self, *_: object) -> None:
+        if (aclose := getattr(self._thing, "aclose", None)) is not None:
+            await aclose()
 
 
 class IO(Protocol):
@@ -182,4 +206,4 @@ class IO(Protocol):
         ...
 
 
-__all__ = ["IO", "Clock", "HTTPReply", "HTTPRequest", "Phase", "Timeouts", "TransportOptions"]
+__all__ = ["IO", "Clock", "HTTPReply", "HTTPRequest", "Phase", "Timeouts", "TransportOptions", "closing"]

@@ -1,0 +1,96 @@
+"""Decompression in bounded pieces: a small body that unpacks to gigabytes costs no memory."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from llmsdk.errors import InvalidBody
+
+PIECE = 256 * 1024
+"""Bytes that one step unpacks at most."""
+
+
+class Decoder:
+    """Unpacks ``gzip`` or ``deflate`` as it comes.
+
+    Raises:
+        InvalidBody: the data is damaged or cut.
+    """
+
+    __slots__ = ("_head", "_inflate", "_kind", "_whole")
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if kind == "gzip" else None
+        self._head = b""
+        self._whole = True
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Unpack ``data`` into pieces of at most ``PIECE`` bytes."""
+        if self._whole and self._kind == "gzip":
+            data = data.lstrip(b"\0")  # padding between members
+        if self._inflate is None:
+            data = self._head = self._head + data
+            self._whole = not data
+            if len(data) < 2:
+                return
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS if _is_zlib(data) else -zlib.MAX_WBITS)
+        full = False
+        while data or full:
+            self._whole = False
+            try:
+                piece = self._inflate.decompress(data, PIECE)
+            except zlib.error as error:
+                raise InvalidBody(f"the {self._kind} body is damaged: {error}") from None
+            if piece:
+                yield piece
+            full = len(piece) == PIECE
+            data = self._inflate.unconsumed_tail
+            if self._inflate.eof:
+                self._whole, full = True, False
+                data = self._next_member()
+
+    def _next_member(self) -> bytes:
+        assert self._inflate is not None
+        rest = self._inflate.unused_data
+        if self._kind == "gzip":
+            self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            return rest.lstrip(b"\0")
+        if rest:
+            raise InvalidBody("there are bytes behind the end of the deflate body")
+        return b""
+
+    def finish(self) -> None:
+        """Say that the body is over.
+
+        Raises:
+            InvalidBody: the compressed data is not.
+        """
+        if not self._whole:
+            raise InvalidBody(f"the {self._kind} body ends too early")
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Whether it begins with a zlib header; some servers send bare deflate under the same name."""
+    return head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+
+
+def decoder(encoding: str) -> Decoder | None:
+    """A decoder for a Content-Encoding, ``None`` where nothing is encoded.
+
+    Raises:
+        InvalidBody: an encoding that was not asked for.
+    """
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip":
+            return Decoder("gzip")
+        case "deflate":
+            return Decoder("deflate")
+        case other:
+            raise InvalidBody(f"the reply is encoded as {other[:40]!r}, though only gzip and deflate were asked for")
+
+
+__all__ = ["Decoder", "decoder"]

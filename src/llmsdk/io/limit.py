@@ -1,0 +1,110 @@
+"""The clock of an attempt, where the HTTP library believes a timeout to be.
+
+The library hands whatever stands in ``extensions["timeout"]`` down to the sockets unchanged. A ``Limit`` stands there:
+it asks the clock just before each wait, so that a server which drips bytes cannot hold a call past its deadline.
+The faults raised here are internal; ``llmsdk.io.faults`` makes the public errors of them.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any, Literal, NoReturn
+
+from llmsdk.errors import LLMError
+from llmsdk.io import Clock
+
+Wait = Literal["connect", "send", "receive"]
+
+
+class Fault(Exception):
+    """Something went wrong below HTTP."""
+
+
+class Expired(Fault):
+    """A wait ran out. With HTTP/2 it may surface in another request on the same connection, so it knows whose it is."""
+
+    def __init__(self, limit: Limit, error: LLMError) -> None:
+        super().__init__("expired")
+        self.limit = limit
+        self.error = error
+
+
+class Unreachable(Fault):
+    """No connection: name resolution, TCP or TLS failed."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Broken(Fault):
+    """The connection failed while reading."""
+
+
+class NotHTTP(Fault):
+    """The first bytes of the peer are no HTTP reply."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("not HTTP")
+        self.data = data
+
+
+class Limit:
+    """What the HTTP library believes to be a timeout. ``layers`` is the number of TLS layers below the request itself:
+    with fewer, the bytes belong to a proxy and to the connecting."""
+
+    __slots__ = ("clock", "layers", "stream")
+
+    def __init__(self, clock: Clock, layers: int) -> None:
+        self.clock = clock
+        self.layers = layers
+        self.stream: Any = None
+        """The connection that was opened for this attempt, if one was."""
+
+    def __repr__(self) -> str:
+        return "<limit>"
+
+    def left(self, wait: Wait) -> float | None:
+        try:
+            return self.clock.left(wait)
+        except LLMError as error:
+            raise Expired(self, error) from None
+
+    def expire(self, wait: Wait) -> NoReturn:
+        raise Expired(self, self.clock.expired(wait)) from None
+
+    def opening(self) -> None:
+        self.clock.reused = False
+        self.clock.connecting = self.clock.now()
+
+    def sending(self, layers: int) -> Wait:
+        if layers < self.layers:
+            return "connect"
+        self.clock.sent = True
+        return "send"
+
+    def received(self, layers: int, data: bytes, first: bytes) -> None:
+        if layers < self.layers:
+            return
+        if not self.clock.received and data and not data.startswith(first[: len(data)]):
+            raise NotHTTP(data[:4000])
+        self.clock.received += len(data)
+
+
+def readable(sock: Any) -> bool:
+    """Whether a read would return at once: of an idle connection, that the peer hung up."""
+    descriptor = -1 if sock is None else sock.fileno()
+    if descriptor < 0:
+        return True
+    if not hasattr(select, "poll"):
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def first_bytes(tls: Any) -> bytes:
+    return b"" if tls is not None and tls.selected_alpn_protocol() == "h2" else b"HTTP/"
+
+
+__all__ = ["Broken", "Expired", "Fault", "Limit", "NotHTTP", "Unreachable", "Wait", "first_bytes", "readable"]

@@ -1,0 +1,110 @@
+"""The face for asyncio and trio."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from llmsdk.io import Clock, HTTPReply, HTTPRequest
+from llmsdk.io.pools import Pools
+
+T = TypeVar("T")
+
+
+class LoopIO:
+    """Waits on the running loop, whichever it is at the time."""
+
+    __slots__ = ("clock", "pools")
+
+    def __init__(self, pools: Pools | None = None, clock: Clock | None = None) -> None:
+        self.pools = Pools() if pools is None else pools
+        self.clock = clock
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def within(self, clock: Clock) -> LoopIO:
+        return LoopIO(self.pools, clock)
+
+    async def send(self, request: HTTPRequest) -> HTTPReply:
+        return await self.pools.send(request, self.clock or Clock(time.monotonic), loop=True)
+
+    async def sleep(self, seconds: float) -> None:
+        import anyio
+
+        await anyio.sleep(max(seconds, 0.0))
+
+    async def wait(self, future: Future[T]) -> T:
+        if future.done():
+            return future.result()
+        import anyio
+
+        arrived = anyio.Event()
+        future.add_done_callback(_waking(arrived))
+        try:
+            left = None if self.clock is None else self.clock.left("receive")
+            if left is None:
+                await arrived.wait()
+            else:
+                with anyio.CancelScope(deadline=anyio.current_time() + left):
+                    await arrived.wait()
+            if not future.done():
+                assert self.clock is not None
+                raise self.clock.expired("receive")
+        except BaseException:
+            future.cancel()
+            raise
+        return future.result()
+
+    async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]], limit: int) -> list[T]:
+        if min(limit, len(jobs)) <= 1:
+            return [await job() for job in jobs]
+        import anyio
+
+        queue = iter(enumerate(jobs))
+        results: dict[int, T] = {}
+        errors: list[Exception] = []
+        async with anyio.create_task_group() as group:
+
+            async def work() -> None:
+                try:
+                    for index, job in queue:
+                        results[index] = await job()
+                except Exception as error:  # noqa: BLE001 - the first one is raised below, without a group around it
+                    errors.append(error)
+                    group.cancel_scope.cancel()
+
+            for _ in range(min(limit, len(jobs))):
+                group.start_soon(work)
+        if errors:
+            raise errors[0]
+        return [results[index] for index in range(len(jobs))]
+
+    async def run(self, work: Callable[[], T]) -> T:
+        import anyio
+
+        return await anyio.to_thread.run_sync(work)
+
+
+def _waking(event: Any) -> Callable[[Future[Any]], None]:
+    """A callback for worker threads that sets an event of the running loop. A loop that is gone needs no waking."""
+    import asyncio
+
+    try:
+        soon: Callable[[Callable[[], Any]], Any] = asyncio.get_running_loop().call_soon_threadsafe
+    except RuntimeError:
+        import trio
+
+        soon = trio.lowlevel.current_trio_token().run_sync_soon
+
+    def wake(_: Future[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # trio.RunFinishedError is one
+            soon(event.set)
+
+    return wake
+
+
+__all__ = ["LoopIO"]

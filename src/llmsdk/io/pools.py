@@ -1,0 +1,143 @@
+"""The connections of a client: shared by its threads, one set a loop, none inherited by a forked child."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, MutableMapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from llmsdk.errors import ClientClosed
+from llmsdk.io import Clock, HTTPReply, HTTPRequest, TransportOptions
+from llmsdk.io.route import Address, address
+
+if TYPE_CHECKING:
+    from llmsdk.io.http import Link
+
+Key = tuple[TransportOptions, str, str, int]
+
+_inherited: list[Any] = []
+"""What a forked child got from its parent. Never used and never collected: that would talk to the parent's loop."""
+
+
+class Pools:
+    """All connections of a client, by their options and origin. Opens none before the first request."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._sync: dict[Key, Link] = {}
+        self._loops: MutableMapping[Any, _Loop] = WeakKeyDictionary()
+
+    def _check(self) -> None:
+        if self.closed:
+            raise ClientClosed("the client is closed")
+        if self._process != os.getpid():
+            _inherited.append((self._sync, self._loops))
+            self._start()
+
+    async def send(self, request: HTTPRequest, clock: Clock, *, loop: bool) -> HTTPReply:
+        """Send a request over a blocking connection, or over one of the running loop.
+
+        Raises:
+            ClientClosed, ConfigError, InputError, ConnectFailed, Disconnected, TimedOut, DeadlineExceeded,
+            InvalidBody, Redirected
+        """
+        self._check()
+        to = address(request.url)
+        if request.options.client is not None:
+            from llmsdk.io.borrowed import send
+
+            return await send(request, clock, to, loop=loop)
+        key = (request.options, to.scheme, to.host, to.port)
+        link = await self._loop_link(key, to) if loop else self._sync_link(key, to)
+        return await _http().send(request, clock, link, to, self._is_closed)  # type: ignore[no-any-return]
+
+    def _is_closed(self) -> bool:
+        return self.closed
+
+    def _sync_link(self, key: Key, to: Address) -> Link:
+        link = self._sync.get(key)
+        return link or self._sync.setdefault(key, _http().connect_sync(key[0], to))
+
+    async def _loop_link(self, key: Key, to: Address) -> Link:
+        here = current_loop()
+        loop = self._loops.get(here)
+        if loop is None:
+            loop = self._loops[here] = _Loop()
+            await loop.begin()
+        link = loop.links.get(key)
+        if link is None:
+            import anyio
+
+            # Reading the system's certificates blocks for tens of milliseconds.
+            made = await anyio.to_thread.run_sync(_http().connect_loop, key[0], to)
+            link = loop.links.setdefault(key, made)
+        return link
+
+    def close(self) -> None:
+        """Close the blocking connections. Requests under way fail with ``ClientClosed``."""
+        from llmsdk.io.drive import drive
+
+        self.closed = True
+        links, self._sync = list(self._sync.values()), {}
+        if self._process == os.getpid():
+            for link in links:
+                drive(link.aclose())
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop, and the blocking ones. Other loops close theirs when they end."""
+        self.close()
+        loop = self._loops.pop(current_loop(), None)
+        if loop is not None and self._process == os.getpid():
+            await loop.end()
+
+
+class _Loop:
+    """The connections of one loop.
+
+    They are held by an async generator: a loop that ends, or that outlives the client, closes what it has adopted.
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[Key, Link] = {}
+        self._keeper = _keep(self.links)
+
+    async def begin(self) -> None:
+        await anext(self._keeper)
+
+    async def end(self) -> None:
+        await self._keeper.aclose()
+
+
+async def _keep(links: dict[Key, Link]) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        while links:
+            await links.popitem()[1].aclose()
+
+
+def current_loop() -> Any:
+    """What identifies the running loop, on asyncio and trio."""
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+
+
+def _http() -> ModuleType:
+    from llmsdk.io import http
+
+    return http
+
+
+__all__ = ["Pools", "current_loop"]

@@ -1,0 +1,170 @@
+"""Connections on asyncio and trio whose every wait is bounded by the clock of the attempt that waits."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from llmsdk.io.limit import Broken, Limit, Unreachable, Wait, first_bytes, readable
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream
+
+
+class LoopStream:
+    """A connection on asyncio or trio."""
+
+    def __init__(self, stream: ByteStream, layers: int, lost: type[Exception]) -> None:
+        self._stream = stream
+        self._layers = layers
+        self._lost = lost
+        self._first = b"HTTP/"
+
+    async def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        import anyio
+
+        limit: Limit = timeout
+        wait: Wait = "receive" if self._layers >= limit.layers else "connect"
+        left = limit.left(wait)
+        data: bytes | None = None
+        try:
+            if left is None:
+                data = await self._stream.receive(max_bytes)
+            else:
+                with anyio.CancelScope(deadline=anyio.current_time() + left):
+                    data = await self._stream.receive(max_bytes)
+        except anyio.EndOfStream:
+            data = b""
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+            raise Broken(str(error)) from None
+        if data is None:
+            limit.expire(wait)
+        limit.received(self._layers, data, self._first)
+        return data
+
+    async def write(self, buffer: bytes, timeout: Any = None) -> None:
+        if not buffer:
+            return
+        import anyio
+
+        limit: Limit = timeout
+        wait = limit.sending(self._layers)
+        left = limit.left(wait)
+        done = False
+        try:
+            if left is None:
+                await self._stream.send(buffer)
+                done = True
+            else:
+                with anyio.CancelScope(deadline=anyio.current_time() + left):
+                    await self._stream.send(buffer)
+                    done = True
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+            raise self._lost(str(error)) from None
+        if not done:
+            limit.expire(wait)
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
+    ) -> LoopStream:
+        import anyio
+        from anyio.streams.tls import TLSStream
+
+        limit: Limit = timeout
+        left = limit.left("connect")
+        tls: TLSStream | None = None
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + (float("inf") if left is None else left)):
+                tls = await TLSStream.wrap(
+                    self._stream,
+                    server_side=False,
+                    hostname=server_hostname,
+                    ssl_context=ssl_context,
+                    standard_compatible=False,
+                )
+        except (anyio.BrokenResourceError, anyio.EndOfStream, OSError, ValueError) as error:
+            raise Unreachable(_tls_cause(error)) from None
+        finally:
+            if tls is None:
+                await anyio.aclose_forcefully(self._stream)
+        if tls is None:
+            limit.expire("connect")
+        limit.stream = stream = LoopStream(tls, self._layers + 1, self._lost)
+        stream._first = first_bytes(stream.get_extra_info("ssl_object"))
+        return stream
+
+    async def aclose(self) -> None:
+        import anyio
+
+        with anyio.CancelScope(shield=True):
+            await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        from anyio.abc import SocketAttribute
+        from anyio.streams.tls import TLSAttribute
+
+        look_up = self._stream.extra
+        match info:
+            case "ssl_object":
+                return look_up(TLSAttribute.ssl_object, None)
+            case "is_readable":
+                return readable(look_up(SocketAttribute.raw_socket, None))
+            case "socket":
+                return look_up(SocketAttribute.raw_socket, None)
+            case _:
+                return None
+
+
+def _tls_cause(error: Exception) -> Exception:
+    if isinstance(error, OSError | ValueError):
+        return error
+    return error.__cause__ if isinstance(error.__cause__, Exception) else OSError("the peer hung up during TLS")
+
+
+class LoopNetwork:
+    """Opens connections on the running loop."""
+
+    def __init__(self, lost: type[Exception]) -> None:
+        self._lost = lost
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: Any = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> LoopStream:
+        import anyio
+
+        limit: Limit = timeout
+        limit.opening()
+        left = limit.left("connect")
+        stream: ByteStream | None = None
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + (float("inf") if left is None else left)):
+                stream = await anyio.connect_tcp(host, port)
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(_deepest(error)) from None
+        if stream is None:
+            limit.expire("connect")
+        opened = limit.stream = LoopStream(stream, 0, self._lost)
+        return opened
+
+    async def connect_unix_socket(self, path: str, timeout: Any = None, socket_options: Any = None) -> LoopStream:
+        raise NotImplementedError
+
+    async def sleep(self, seconds: float) -> None:
+        raise NotImplementedError
+
+
+def _deepest(error: Exception) -> Exception:
+    """The error of one address: anyio's own only says that all attempts failed."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[-1]
+    return cause if isinstance(cause, Exception) else error
+
+
+__all__ = ["LoopNetwork", "LoopStream"]
