@@ -41,7 +41,7 @@ class _Base:
         model: str | None = None,
         *,
         config: str | Path | Mapping[str, Any] | None = None,
-        provider: Provider | None = None,
+        provider: Provider | Sequence[Provider] | None = None,
         tracer: Tracer | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -91,7 +91,7 @@ class Client(_Base):
     Args:
         model: ``provider:model`` or an alias of the configuration; without it the configuration's ``default``.
         config: path of a TOML file, or a mapping of the same shape, instead of the file that would be found.
-        provider: a provider object of your own, used by its name.
+        provider: one or more provider objects of your own, used by their names.
         tracer: a hook that opens spans (see ``llmsdk.pipeline.Tracer``).
         options: defaults for every call; also ``api_key``, ``base_url`` and ``http_client`` for the model's provider.
 
@@ -104,13 +104,12 @@ class Client(_Base):
         model: str | None = None,
         *,
         config: str | Path | Mapping[str, Any] | None = None,
-        provider: Provider | None = None,
+        provider: Provider | Sequence[Provider] | None = None,
         tracer: Tracer | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = SyncIO()
-        self._core = self._core.bridged(self._io)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """A client with other defaults that shares everything else: connections, engines, ledger."""
@@ -328,7 +327,7 @@ class Client(_Base):
         label is judged by itself, and those of at least ``threshold`` are in ``result.labels``. A list of texts gives
         a ``Batch``.
         """
-        make = partial(classify.check, labels, multi=multi, threshold=threshold)
+        make = partial(classify.check, labels=labels, multi=multi, threshold=threshold)
         return self._ask("classify", make, text, _is_many(text), False, options)
 
     def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Embeddings:
@@ -350,7 +349,7 @@ class Client(_Base):
             try:
                 drive(self._core.shared.registry.aclose())
             finally:
-                self._io.close()
+                self._io.pools.close()
 
     def __enter__(self) -> Self:
         return self
@@ -380,7 +379,7 @@ class AsyncClient(_Base):
         model: str | None = None,
         *,
         config: str | Path | Mapping[str, Any] | None = None,
-        provider: Provider | None = None,
+        provider: Provider | Sequence[Provider] | None = None,
         tracer: Tracer | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
@@ -603,7 +602,7 @@ class AsyncClient(_Base):
         label is judged by itself, and those of at least ``threshold`` are in ``result.labels``. A list of texts gives
         a ``Batch``.
         """
-        make = partial(classify.check, labels, multi=multi, threshold=threshold)
+        make = partial(classify.check, labels=labels, multi=multi, threshold=threshold)
         return self._ask("classify", make, text, _is_many(text), False, options)
 
     def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Coroutine[Any, Any, Embeddings]:
@@ -625,7 +624,7 @@ class AsyncClient(_Base):
             try:
                 await self._core.shared.registry.aclose()
             finally:
-                await self._io.aclose()
+                await self._io.pools.aclose()
 
     async def __aenter__(self) -> Self:
         return self

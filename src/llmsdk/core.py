@@ -71,7 +71,9 @@ class Core:
     """How this face reaches a provider that is bound to a loop of its own."""
 
     @classmethod
-    def build(cls, model: str | None, config: Any, provider: Provider | None, options: Mapping[str, Any]) -> Core:
+    def build(
+        cls, model: str | None, config: Any, provider: Provider | Sequence[Provider] | None, options: Mapping[str, Any]
+    ) -> Core:
         """Read the configuration, check the defaults, and make the provider of the client's own model.
 
         Raises:
@@ -93,8 +95,8 @@ class Core:
         if host:
             loaded = load(config, overrides=_host(own, host))
         registry = Registry(loaded)
-        if provider is not None:
-            registry.add(provider)
+        for item in provider if isinstance(provider, Sequence) else (provider,) if provider else ():
+            registry.add(item)
         if own is not None:
             given["model"] = own
             for target in registry.resolve(own)[:1]:
@@ -253,7 +255,9 @@ class Core:
         provider = line.provider
         request = Request(line.model, opts.messages("content", content, given.get("system")))
         if isinstance(provider, Counts):
-            return await io.run(partial(provider.count, request))
+            counted = await io.run(partial(provider.count, request))
+            if counted is not None:
+                return counted
         from llmsdk.accounting.tokens import count
 
         return count(request)

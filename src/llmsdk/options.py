@@ -340,7 +340,7 @@ def messages(argument: str, value: Any, system: str | None = None) -> tuple[Mess
     """
     from llmsdk.messages import from_dict
 
-    items = [Message("user", value)] if isinstance(value, str) else list(value)
+    items = [Message("user", value)] if isinstance(value, str) else _turns(argument, value)
     turns = [item if isinstance(item, Message) else from_dict(item, f"{argument}[{i}]") for i, item in enumerate(items)]
     if not turns:
         raise InputError(f"{argument} is empty", argument=argument, hint="Pass a str or at least one message.")
@@ -349,3 +349,10 @@ def messages(argument: str, value: Any, system: str | None = None) -> tuple[Mess
         where = argument if isinstance(value, str) else f"{argument}[{index}]"
         text(where, turn.text, empty=has_parts or turn.role == "assistant")
     return (Message("system", text("system", system)), *turns) if system is not None else tuple(turns)
+
+
+def _turns(argument: str, value: Any) -> list[Any]:
+    if isinstance(value, bytes | Mapping) or not isinstance(value, Sequence):
+        hint = 'Pass a str, or a list such as [{"role": "user", "content": "Hi!"}].'
+        raise InputError(f"{argument} is a {type(value).__name__}", argument=argument, hint=hint)
+    return list(value)

@@ -16,13 +16,15 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from llmsdk.errors import LLMError
-from llmsdk.io import IO, HTTPRequest, TransportOptions, closing
+from llmsdk.errors import BadResponse, LLMError, ResponseTooLarge, Transient
+from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.types import Event, Info, Request, TokenCount
 
 CONTRACT = 1
 """Version of this contract. The registry refuses a provider that was written for another."""
+MAX_ERROR = 2**16
+"""Bytes of a refusal's body that are read. Some hosts answer with a page of several megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,11 @@ class Embeds(Protocol):
 
 @runtime_checkable
 class Counts(Protocol):
-    def count(self, request: Request) -> TokenCount:
-        """Count the input tokens of a request without a network. May block on disk the first time."""
+    def count(self, request: Request) -> TokenCount | None:
+        """Count the input tokens of a request without a network. May block on disk the first time.
+
+        ``None``: there is no tokenizer to count with; the caller estimates.
+        """
         ...
 
 
@@ -178,24 +183,65 @@ class HTTPProvider(ABC):
                     yield event
                 yield Info(raw=body)
                 return
-            sse, decoder, seen = SSEDecoder(), self.decoder(request), []
+            streamed, decoder, seen = _Streamed(self.max_body), self.decoder(request), []
             async with closing(reply.chunks()) as chunks:
                 async for chunk in chunks:
-                    for message in sse.feed(chunk):
+                    for message in streamed.feed(chunk):
                         seen.append(message.data)
                         for event in decoder.feed(message):
                             yield event
-            yield Info(raw=tuple(seen))
+            if streamed.document is None:
+                yield Info(raw=tuple(seen))
+                return
+            body = bytes(streamed.document)
+            for event in self.decode(body, request):
+                yield event
+            yield Info(raw=body)
 
-    async def failure(self, reply: Any) -> LLMError:
-        """Read the body of a reply that is not 2xx and make the typed error of it."""
-        body = await reply.read(2**20)
-        error = self.error(reply.status, reply.headers, body)
+    async def failure(self, reply: HTTPReply) -> LLMError:
+        """Read the body of a reply that is not 2xx, as far as it is worth it, and make the typed error of it."""
+        body = b""
+        try:
+            async with closing(reply.chunks()) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) >= MAX_ERROR:
+                        break
+        except (Transient, BadResponse):
+            pass  # the status came whole, and says more than the break in what follows it
+        error = self.error(reply.status, reply.headers, body[:MAX_ERROR])
         error.status = error.status or reply.status
         return error
 
     async def aclose(self) -> None:
         """Nothing to close: connections belong to the client."""
+
+
+class _Streamed:
+    """A body that was to be a stream of events. A host that ignores ``stream``, or that has an error or a page to
+    show, sends a document in its place, which is kept whole.
+    """
+
+    __slots__ = ("_begun", "_limit", "_sse", "document")
+
+    def __init__(self, limit: int) -> None:
+        self.document: bytearray | None = None
+        self._limit = limit
+        self._begun = False
+        self._sse = SSEDecoder()
+
+    def feed(self, chunk: bytes) -> Iterable[ServerSentEvent]:
+        if not self._begun:
+            start = chunk.lstrip()[:1]
+            self._begun = bool(start)
+            if start in (b"{", b"[", b"<"):  # a line of an event stream begins with a name or a colon
+                self.document = bytearray()
+        if self.document is None:
+            return self._sse.feed(chunk)
+        self.document += chunk
+        if len(self.document) > self._limit:
+            raise ResponseTooLarge(f"the reply is larger than {self._limit} bytes")
+        return ()
 
 
 __all__ = [

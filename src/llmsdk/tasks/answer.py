@@ -75,13 +75,20 @@ def check(question: Any, *, context: Any = None) -> AnswerTask:
     Raises:
         InputError: an empty question or document.
     """
-    documents = () if context is None else (context,) if isinstance(context, str) else tuple(context)
+    documents = () if context is None else (context,) if isinstance(context, str) else _listed(context)
     if context is not None and not documents:
         hint = "Leave context out to ask without documents."
         raise InputError("context is an empty list", argument="context", hint=hint)
     for index, document in enumerate(documents):
         options.text("context" if isinstance(context, str) else f"context[{index}]", document)
     return AnswerTask(options.text("question", question), documents)
+
+
+def _listed(context: Any) -> tuple[Any, ...]:
+    if not isinstance(context, Sequence):
+        hint = "Pass a str, or a list of str."
+        raise InputError(f"context is a {type(context).__name__}", argument="context", hint=hint)
+    return tuple(context)
 
 
 # --- reading the reply ------------------------------------------------------------------------------------------
@@ -94,8 +101,17 @@ _ALIKE = {mark: f"[{re.escape(group)}]" for group in ('"“”„«»', "'‘’
 """Characters that a model swaps for one another when it copies."""
 
 
+def _core(text: str) -> str:
+    return text.strip().strip(_MARKS).rstrip(".。!").strip(_MARKS).casefold()
+
+
 def _is_not_found(text: str) -> bool:
-    return text.strip().rstrip(".。!").strip(_MARKS).casefold() == NOT_FOUND.casefold()
+    return _core(text) == NOT_FOUND.casefold()
+
+
+def _may_be_not_found(text: str) -> bool:
+    """Whether a part of a reply may still turn out to be that."""
+    return NOT_FOUND.casefold().startswith(_core(text))
 
 
 def _quotes(text: str) -> list[tuple[int, str]]:
@@ -107,7 +123,7 @@ def visible(text: str, *, whole: bool) -> str:
     begin = _QUOTES_BEGIN.search(text)
     if begin is None and not whole:
         begin = _MAY_BEGIN.search(text)
-        if NOT_FOUND.casefold().startswith(text.strip().casefold()):
+        if _may_be_not_found(text):
             return ""
     answer = text[: begin.start()] if begin else text
     if whole and _is_not_found(text):
@@ -127,9 +143,9 @@ class _Shown:
         self._closed = False
 
     def __call__(self, piece: str) -> str:
+        self._text += piece
         if self._closed and piece:
             return ""
-        self._text += piece
         self._closed = _QUOTES_BEGIN.search(self._text) is not None
         answer = visible(self._text, whole=not piece)
         shown, self._shown = answer[self._shown :], max(self._shown, len(answer))

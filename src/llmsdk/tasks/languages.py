@@ -98,7 +98,9 @@ def _hint(tag: str) -> str:
     text = tag.strip().replace("_", "-")
     if meant := MEANT.get(text.lower()):
         return f'Did you mean "{meant}"?'
-    by_name = {name.lower(): code for code, name in NAMES.items()} | {n.lower(): t for t, n in VARIANTS.items()}
+    by_name = {name.lower(): code for code, name in NAMES.items()} | {
+        name.lower(): tag for tag, name in reversed(VARIANTS.items())
+    }
     if close := difflib.get_close_matches(text.lower(), by_name, n=1, cutoff=0.8):
         found = _TAG.fullmatch(by_name[close[0]])
         assert found
