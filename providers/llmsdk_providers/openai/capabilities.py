@@ -1,0 +1,85 @@
+"""What the models can do: known for OpenAI's own host, declared by the settings for any other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TypeVar
+
+from llmsdk_providers.openai.settings import Settings
+
+from llmsdk.io.route import address
+from llmsdk.provider import Capabilities
+
+T = TypeVar("T")
+
+BASIC = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed", "frequency_penalty", "presence_penalty"})
+TOOLS = frozenset({"tool_choice", "parallel_tool_calls"})
+
+_REASONING = re.compile(r"(?:ft:)?(?:o\d|gpt-5(?!-chat))")
+_INSTRUCT = re.compile(r"(?:ft:)?gpt-3\.5-turbo-instruct")
+_BASE = re.compile(r"(?:ft:)?(?:babbage-002|davinci-002)")
+
+_OPENAI = Capabilities(schema="strict", logprobs=20, tools=True, options=BASIC | TOOLS | {"n", "logit_bias"}, chat=True)
+_OPENAI_REASONING = Capabilities(
+    # stop is refused by all but the first of them, and sampling is not for the caller to choose
+    schema="strict",
+    logprobs=0,
+    tools=True,
+    options=frozenset({"max_tokens", "seed", "n", "reasoning", "tool_choice"}),
+)
+_OPENAI_RAW = Capabilities(
+    complete=True, suffix=False, chat=False, logprobs=5, options=BASIC | {"n", "echo", "logit_bias"}
+)
+_OTHER = Capabilities(schema="strict", tools=True, options=BASIC | TOOLS)
+
+
+def is_reasoning(model: str) -> bool:
+    """Whether it is one of OpenAI's reasoning models."""
+    return _REASONING.match(model) is not None
+
+
+class ModelTable:
+    """The capabilities of each model of one host."""
+
+    __slots__ = ("_other", "_settings", "is_openai")
+
+    def __init__(self, settings: Settings, base_url: str) -> None:
+        host = address(base_url).host
+        self.is_openai = host == "api.openai.com" or host.endswith(".api.openai.com")
+        self._settings = settings
+        self._other = _declared(_OTHER, settings)
+
+    def capabilities(self, model: str) -> Capabilities:
+        return _declared(_known(model), self._settings) if self.is_openai else self._other
+
+
+def _known(model: str) -> Capabilities:
+    if _INSTRUCT.match(model):
+        return replace(_OPENAI_RAW, suffix=True)
+    if _BASE.match(model):
+        return _OPENAI_RAW
+    if not is_reasoning(model):
+        return _OPENAI
+    parallel = model.removeprefix("ft:").startswith("gpt-5")
+    return replace(_OPENAI_REASONING, options=_OPENAI_REASONING.options | TOOLS) if parallel else _OPENAI_REASONING
+
+
+def _declared(known: Capabilities, settings: Settings) -> Capabilities:
+    """What is known, with what the settings say instead."""
+
+    complete = _said(settings.complete, known.complete)
+    return replace(
+        known,
+        complete=complete,
+        suffix=complete and _said(settings.suffix, known.suffix),
+        schema=_said(settings.schema_support, known.schema),
+        logprobs=_said(settings.logprobs, known.logprobs),
+        tools=_said(settings.tools, known.tools),
+        options=known.options | settings.options | ({"echo"} if complete else frozenset()),
+        context=_said(settings.context, known.context),
+    )
+
+
+def _said(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value

@@ -1,0 +1,237 @@
+"""Requests as JSON, in the form of ``/chat/completions`` and of the older ``/completions``. Pure functions.
+
+A field that the caller left open is left out: hosts differ in what they make of ``null``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from llmsdk_providers.openai.capabilities import is_reasoning
+
+from llmsdk.errors import InputError, Unsupported
+from llmsdk.types import Message, Reasoning, Request, Tool, ToolCall, ToolResult
+
+STATE = "openai.message"
+"""Key of ``provider_state``: fields of an assistant's message that go back as they came."""
+_SAMPLING = (
+    "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty",
+)  # fmt: skip
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a host's form of the dialect differs."""
+
+    max_tokens_field: str = "max_completion_tokens"
+    schema: Literal["none", "json", "strict"] = "strict"
+    stream_usage: bool = True
+    openai: bool = False
+    """The host is OpenAI's own, so that its models are known by name."""
+
+
+def chat(request: Request, dialect: Dialect) -> dict[str, Any]:
+    """The body for ``/chat/completions``.
+
+    Raises:
+        InputError: a message that the dialect cannot express.
+        Unsupported: a schema or a kind of reasoning that the host lacks.
+    """
+    messages = [item for message in request.messages for item in _message(message)]
+    body: dict[str, Any] = {"model": request.model, "messages": messages, **_common(request, dialect)}
+    if request.max_tokens is not None:
+        body[dialect.max_tokens_field] = request.max_tokens
+    if request.logprobs is not None:
+        body["logprobs"] = True
+        if request.logprobs:
+            body["top_logprobs"] = request.logprobs
+    if request.tools:
+        body |= _tools(request)
+    if request.schema is not None:
+        body["response_format"] = _response_format(request.schema, request.schema_name, dialect)
+    effort = _effort(request, dialect)
+    if effort is not None:
+        body["reasoning_effort"] = effort
+    return body
+
+
+def completion(request: Request, dialect: Dialect) -> dict[str, Any]:
+    """The body for ``/completions``, which continues a raw prompt."""
+    body: dict[str, Any] = {"model": request.model, "prompt": request.input, **_common(request, dialect)}
+    if request.max_tokens is not None:
+        body["max_tokens"] = request.max_tokens
+    if request.suffix is not None:
+        body["suffix"] = request.suffix
+    if request.echo:
+        body["echo"] = True
+    if request.logprobs is not None:
+        body["logprobs"] = request.logprobs
+    return body
+
+
+def _common(request: Request, dialect: Dialect) -> dict[str, Any]:
+    fields = {name: value for name in _SAMPLING if (value := getattr(request, name)) is not None}
+    if request.stop:
+        fields["stop"] = list(request.stop)
+    if request.n != 1:
+        fields["n"] = request.n
+    if request.logit_bias is not None:
+        fields["logit_bias"] = {str(token): bias for token, bias in request.logit_bias.items()}
+    if request.stream:
+        fields["stream"] = True
+        if dialect.stream_usage:
+            fields["stream_options"] = {"include_usage": True}
+    return fields
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+
+def _message(message: Message) -> Iterator[dict[str, Any]]:
+    """One of our messages: each tool's result is a message of its own here, the rest is one."""
+    if isinstance(message.content, str) and message.role != "tool":
+        yield {"role": message.role, "content": message.content}
+        return
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    for part in results:
+        yield {"role": "tool", "tool_call_id": part.id, "content": part.content}
+    if len(results) < len(message.parts) or not results:
+        yield _turn(message)
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    if message.role == "tool":
+        hint = "Give its content as ToolResult(id=..., content=...)."
+        raise InputError("a message of a tool does not say which call it answers", argument="messages", hint=hint)
+    turn: dict[str, Any] = {"role": message.role}
+    calls = [_call(call) for call in message.tool_calls]
+    if (text := message.text) or not calls:
+        turn["content"] = text
+    if calls:
+        turn["tool_calls"] = calls
+    for part in message.parts:
+        if isinstance(part, Reasoning):
+            turn |= _state(part.provider_state)
+    return turn
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments_json or "{}"}
+    return {"id": call.id, "type": "function", "function": function, **_state(call.provider_state)}
+
+
+def _state(state: Any) -> dict[str, Any]:
+    """What this dialect put there; what another provider did is not for this host to see."""
+    kept = state.get(STATE) if isinstance(state, Mapping) else None
+    return dict(kept) if isinstance(kept, Mapping) else {}
+
+
+# --- tools ------------------------------------------------------------------------------------------------------
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    fields: dict[str, Any] = {"tools": [_tool(tool) for tool in request.tools]}
+    choice = request.tool_choice
+    if choice in ("auto", "none", "required"):
+        fields["tool_choice"] = choice
+    elif choice is not None:
+        fields["tool_choice"] = {"type": "function", "function": {"name": choice}}
+    if request.parallel_tool_calls is not None:
+        fields["parallel_tool_calls"] = request.parallel_tool_calls
+    return fields
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "parameters": tool.parameters}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+# --- schema -----------------------------------------------------------------------------------------------------
+
+
+def _response_format(schema: Mapping[str, Any], name: str, dialect: Dialect) -> dict[str, Any]:
+    match dialect.schema:
+        case "none":
+            hint = 'If the host can, set schema = "strict" or "json" in its table of llmsdk.toml.'
+            raise Unsupported("this host does not bind replies to a schema", capability="schema", hint=hint)
+        case "json":
+            return {"type": "json_object"}
+    bound = {"name": _NO_NAME.sub("_", name)[:64] or "reply", "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "json_schema": bound}
+
+
+_NOT_STRICT = frozenset({
+    "allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties",
+    "propertyNames", "minProperties", "maxProperties", "unevaluatedProperties", "unevaluatedItems", "contains",
+    "minContains", "maxContains", "uniqueItems", "prefixItems",
+})  # fmt: skip
+"""Keywords that strict mode refuses."""
+
+
+def is_strict(schema: Mapping[str, Any]) -> bool:
+    """Whether strict mode takes the schema: an object in which every property is required and no other allowed."""
+    return schema.get("type") == "object" and "anyOf" not in schema and _is_strict(schema)
+
+
+def _is_strict(schema: Any) -> bool:
+    if not isinstance(schema, Mapping) or not _NOT_STRICT.isdisjoint(schema):
+        return False
+    if _is_object(schema) and not _is_closed(schema):
+        return False
+    return all(_is_strict(inner) for inner in _inner(schema))
+
+
+def _is_object(schema: Mapping[str, Any]) -> bool:
+    kind = schema.get("type")
+    return "properties" in schema or kind == "object" or (isinstance(kind, Sequence) and "object" in kind)
+
+
+def _is_closed(schema: Mapping[str, Any]) -> bool:
+    everything = set(schema.get("properties", ())) == set(schema.get("required", ()))
+    return everything and schema.get("additionalProperties") is False
+
+
+def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
+    for key in ("properties", "$defs", "definitions"):
+        yield from schema.get(key, {}).values()
+    yield from schema.get("anyOf", ())
+    if "items" in schema:
+        yield schema["items"]
+
+
+# --- reasoning --------------------------------------------------------------------------------------------------
+
+
+def _effort(request: Request, dialect: Dialect) -> str | None:
+    """The value of ``reasoning_effort``; ``None`` leaves it to the model."""
+    wish = request.reasoning
+    if wish is None or wish is True:
+        return None
+    if isinstance(wish, str):
+        return wish
+    if wish is not False:
+        hint = 'Pass "low", "medium" or "high", or what the host knows as extra={"body": {...}}.'
+        raise Unsupported("this dialect has no token budget for reasoning", capability="reasoning", hint=hint)
+    if not dialect.openai:
+        return "none"
+    return _least_effort(request.model)
+
+
+def _least_effort(model: str) -> str | None:
+    """What comes next to not reasoning at all."""
+    if not is_reasoning(model):
+        return None
+    if re.match(r"(?:ft:)?gpt-5\.\d", model):
+        return "none"
+    if re.match(r"(?:ft:)?gpt-5", model):
+        return "minimal"
+    hint = 'Pass "low", or leave it out.'
+    raise Unsupported(f"{model} cannot answer without reasoning", capability="reasoning", hint=hint)
