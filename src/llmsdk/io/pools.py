@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from llmsdk.errors import ClientClosed
 from llmsdk.io import Clock, HTTPReply, HTTPRequest, TransportOptions
+from llmsdk.io.portal import Portal
 from llmsdk.io.route import Address, address
 
 if TYPE_CHECKING:
@@ -32,13 +33,20 @@ class Pools:
         self._process = os.getpid()
         self._sync: dict[Key, Link] = {}
         self._loops: MutableMapping[Any, _Loop] = WeakKeyDictionary()
+        self._portal = Portal(self)
 
     def _check(self) -> None:
         if self.closed:
             raise ClientClosed("the client is closed")
         if self._process != os.getpid():
-            _inherited.append((self._sync, self._loops))
+            _inherited.append((self._sync, self._loops, self._portal))
             self._start()
+
+    @property
+    def portal(self) -> Portal:
+        """A loop for providers that need one; its thread starts at the first use."""
+        self._check()
+        return self._portal
 
     async def send(self, request: HTTPRequest, clock: Clock, *, loop: bool) -> HTTPReply:
         """Send a request over a blocking connection, or over one of the running loop.
@@ -80,7 +88,7 @@ class Pools:
         return link
 
     def close(self) -> None:
-        """Close the blocking connections. Requests under way fail with ``ClientClosed``."""
+        """Close the blocking connections and the portal. Requests under way fail with ``ClientClosed``."""
         from llmsdk.io.drive import drive
 
         self.closed = True
@@ -88,10 +96,14 @@ class Pools:
         if self._process == os.getpid():
             for link in links:
                 drive(link.aclose())
+            self._portal.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and the blocking ones. Other loops close theirs when they end."""
-        self.close()
+        import anyio
+
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.close)
         loop = self._loops.pop(current_loop(), None)
         if loop is not None and self._process == os.getpid():
             await loop.end()
