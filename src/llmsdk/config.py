@@ -443,4 +443,4 @@ def _kind(value: Any) -> str:
     return names.get(type(value), f"a {type(value).__name__}")
 
 
-__all__ = ["Config", "ModelAlias", "did_you_mean", "load"]
+__all__ = ["Config", "ModelAlias", "did_you_mean", "load", "validated"]

@@ -310,4 +310,4 @@ def _listed(names: Any) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-__all__ = ["Installed", "Registry", "Target"]
+__all__ = ["BUILT_IN", "Installed", "Registry", "Target"]
