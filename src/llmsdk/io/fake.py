@@ -23,12 +23,10 @@ class FakeIO:
     The handler may call ``advance`` to be slow, or raise. Limits of the attempt's clock hold in virtual time.
     """
 
-    def __init__(
-        self, handler: Handler | None = None, *, clock: Clock | None = None, world: World | None = None
-    ) -> None:
+    def __init__(self, handler: Handler | None = None, *, clock: Clock | None = None) -> None:
         self.clock = clock
         self.handler = handler
-        self._world = world or World()
+        self._world = World()
 
     @property
     def requests(self) -> list[HTTPRequest]:
@@ -48,7 +46,9 @@ class FakeIO:
         self._world.now += seconds
 
     def within(self, clock: Clock) -> FakeIO:
-        return FakeIO(self.handler, clock=clock, world=self._world)
+        bound = FakeIO(self.handler, clock=clock)
+        bound._world = self._world
+        return bound
 
     async def send(self, request: HTTPRequest) -> HTTPReply:
         if self.handler is None:

@@ -6,6 +6,7 @@ caller takes all that is there at once, so that a fast stream costs a fraction o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -142,10 +143,8 @@ class Feed(Generic[T]):
 
 def _fulfil(future: Future[None] | None) -> None:
     if future is not None and not future.done():
-        try:
+        with contextlib.suppress(InvalidStateError):  # the waiter gave up at this very moment
             future.set_result(None)
-        except InvalidStateError:  # the waiter gave up at this very moment
-            pass
 
 
 async def _pump(make: Callable[[IO], AsyncIterator[T]], io: IO, patient: IO, feed: Feed[T]) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import ssl
-import urllib.request
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from llmsdk.errors import ConfigError
 from llmsdk.io import TransportOptions
+
+if TYPE_CHECKING:
+    import ssl
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -131,6 +133,8 @@ def proxy_for(options: TransportOptions, to: Address) -> Proxy | None:
         return _proxy(options.proxy, "proxy") if options.proxy else None
     if to.loopback:
         return None
+    import urllib.request
+
     found = urllib.request.getproxies()
     url = found.get(to.scheme) or found.get("all")
     if not url or _bypassed(to, found.get("no", "")):
@@ -150,6 +154,8 @@ def _proxy(url: str, what: str) -> Proxy:
 
 
 def _bypassed(to: Address, exceptions: str) -> bool:
+    import urllib.request
+
     if urllib.request.proxy_bypass(f"{to.host}:{to.port}") or urllib.request.proxy_bypass(to.host):
         return True
     if not _is_ip(to.host):
@@ -198,6 +204,8 @@ def _context(
 
 
 def _trusting(ca_bundle: str | None, environment: tuple[str | None, str | None]) -> ssl.SSLContext:
+    import ssl
+
     from llmsdk.io.http import system_trust
 
     try:
