@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +13,12 @@ from llmsdk.accounting.ledger import Ledger
 from llmsdk.core import Core
 from llmsdk.errors import InputError
 from llmsdk.io.drive import drive
-from llmsdk.io.loop import LoopIO
+from llmsdk.io.loop import LoopIO, is_asyncio
+from llmsdk.io.portal import Portal
 from llmsdk.io.sync import SyncIO
 from llmsdk.options import ChatOptions, ClientOptions, Options
 from llmsdk.pipeline import Tracer
+from llmsdk.pipeline.line import Invoke
 from llmsdk.provider import Provider
 from llmsdk.results import Answer, Batch, Chat, Classification, Completion, Embeddings, Translation
 from llmsdk.streams import AsyncStream, Stream
@@ -110,6 +113,8 @@ class Client(_Base):
     ) -> None:
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = SyncIO()
+        self._portal = Portal(self._io.pools)
+        self._core = replace(self._core, bridge=self._portal.bridge)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """A client with other defaults that shares everything else: connections, engines, ledger."""
@@ -347,9 +352,17 @@ class Client(_Base):
         if not self._core.shared.closed:
             self._core.shared.closed = True
             try:
-                drive(self._core.shared.registry.aclose())
+                drive(self._core.shared.registry.aclose(self._end))
             finally:
+                self._portal.close()
                 self._io.pools.close()
+
+    async def _end(self, provider: Provider) -> None:
+        """Close a provider where it lives: one that is bound to a loop, on the portal's."""
+        if provider.loop_bound:
+            await self._portal.call(lambda io: provider.aclose(), self._io)
+        else:
+            await provider.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -385,6 +398,8 @@ class AsyncClient(_Base):
     ) -> None:
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = LoopIO()
+        self._portal = Portal(self._io.pools)
+        self._core = replace(self._core, bridge=self._bridge)
 
     def with_options(self, **options: Unpack[Options]) -> AsyncClient:
         """A client with other defaults that shares everything else: connections, engines, ledger."""
@@ -622,9 +637,20 @@ class AsyncClient(_Base):
         if not self._core.shared.closed:
             self._core.shared.closed = True
             try:
-                await self._core.shared.registry.aclose()
+                await self._core.shared.registry.aclose(self._end)
             finally:
+                self._portal.close()
                 await self._io.pools.aclose()
+
+    def _bridge(self, invoke: Invoke) -> Invoke:
+        """A provider that is bound to asyncio runs on this loop if it is one, else on the portal's."""
+        return invoke if is_asyncio() else self._portal.bridge(invoke)
+
+    async def _end(self, provider: Provider) -> None:
+        if provider.loop_bound and not is_asyncio():
+            await self._portal.call(lambda io: provider.aclose(), self._io)
+        else:
+            await provider.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from llmsdk import options as opts
@@ -196,15 +197,20 @@ class Core:
         settings = opts.call_settings(given, self.settings)
         done: dict[int, R | LLMError] = {}
 
+        lock = Lock()  # jobs of the sync face run on threads; progress is told in order
+
         async def job(index: int) -> None:
+            result: R | LLMError
             try:
-                done[index] = await self.run(verb, tasks[index], given, io)
+                result = await self.run(verb, tasks[index], given, io)
             except LLMError as error:
                 if settings.errors == "raise":
                     raise
-                done[index] = error
-            if settings.progress:
-                settings.progress(len(done), len(tasks))
+                result = error
+            with lock:
+                done[index] = result
+                if settings.progress:
+                    settings.progress(len(done), len(tasks))
 
         try:
             await io.gather([partial(job, index) for index in range(len(tasks))], settings.concurrency)
@@ -315,8 +321,9 @@ class Flow(Generic[R]):
                 if not last and may_fall_back(error):
                     continue
                 raise line.attach(error) from error.__cause__
+            show = self.question.show()
             try:
-                async with closing(stream), closing(_shown(stream, self.question.show())) as shown:
+                async with closing(stream), closing(_shown(stream, show) if show else stream) as shown:
                     async for event in shown:
                         yield event
                 self.result = self.question.read(call.reply, line)
@@ -327,12 +334,8 @@ class Flow(Generic[R]):
                 raise line.attach(error) from error.__cause__
 
 
-async def _shown(stream: AsyncIterator[Event], show: Show | None) -> AsyncIterator[Event]:
+async def _shown(stream: AsyncIterator[Event], show: Show) -> AsyncIterator[Event]:
     """The stream with its text as the caller is to see it."""
-    if show is None:
-        async for event in stream:
-            yield event
-        return
     async for event in stream:
         if type(event) is not TextDelta:
             yield event

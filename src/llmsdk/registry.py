@@ -8,7 +8,7 @@ Target           ->  provider("openai"), constructed once and shared by all thre
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
@@ -126,15 +126,18 @@ class Registry:
                 self._providers[name] = self._make(name)
             return self._providers[name]
 
-    async def aclose(self) -> None:
-        """Close every provider that was made here, and forget it. An error of one does not spare the others."""
+    async def aclose(self, end: Callable[[Provider], Awaitable[None]] | None = None) -> None:
+        """Close every provider that was made here, and forget it. An error of one does not spare the others.
+
+        ``end`` is how to close one; by default its own ``aclose`` is awaited.
+        """
         with self._lock:
             providers = [item for name, item in self._providers.items() if name not in self._lent]
             self._providers.clear()
         errors: list[Exception] = []
         for provider in providers:
             try:
-                await provider.aclose()
+                await (end(provider) if end else provider.aclose())
             except Exception as error:  # noqa: BLE001 - any error of one must not leave the others open
                 errors.append(error)
         if errors:

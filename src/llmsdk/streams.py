@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -42,8 +42,10 @@ class Stream(Generic[R]):
             self.close()
 
     def __next__(self) -> Event:
+        self._started = False
+        event = next(self._events)
         self._started = True
-        return next(self._events)
+        return event
 
     def __enter__(self) -> Self:
         return self
@@ -87,17 +89,14 @@ class AsyncStream(Generic[R]):
         self._events = flow.events()
         self._started = False
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        try:
-            async for event in self._events:
-                self._started = True
-                yield event
-        finally:
-            await self.aclose()
+    def __aiter__(self) -> Self:
+        return self
 
     async def __anext__(self) -> Event:
+        self._started = False
+        event = await anext(self._events)
         self._started = True
-        return await anext(self._events)
+        return event
 
     async def __aenter__(self) -> Self:
         return self

@@ -89,6 +89,17 @@ class LoopIO:
         return await anyio.to_thread.run_sync(work)
 
 
+def is_asyncio() -> bool:
+    """Whether the running loop is asyncio's."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _waking(event: Any) -> Callable[[Future[Any]], None]:
     """A callback for worker threads that sets an event of the running loop. A loop that is gone needs no waking."""
     import asyncio
@@ -107,4 +118,4 @@ def _waking(event: Any) -> Callable[[Future[Any]], None]:
     return wake
 
 
-__all__ = ["LoopIO"]
+__all__ = ["LoopIO", "is_asyncio"]
