@@ -1,0 +1,173 @@
+"""The five tasks, one after the other: the line of Python, what it gave, and what that cost."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from llmsdk.cli.show import scores
+from llmsdk.cli.terminal import printable, stats
+from llmsdk.results import Answer, Classification, Result
+
+WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One task. ``lines`` are Python: what is shown is what runs."""
+
+    verb: str
+    says: str
+    lines: tuple[str, ...]
+
+
+STEPS = (
+    Step(
+        "complete",
+        "continue a text, in English or Chinese",
+        (
+            'client.complete("今天是星期五，", max_tokens=40)',
+            'client.complete("Once upon a time,", max_tokens=40)',
+        ),
+    ),
+    Step(
+        "chat",
+        "talk, over several turns",
+        (
+            'hello = Message("user", "Hello! My name is Anna.")',
+            "reply = client.chat([hello])",
+            'client.chat([hello, reply.message, Message("user", "What is my name?")])',
+        ),
+    ),
+    Step(
+        "translate",
+        "both ways",
+        (
+            'client.translate("Anna bought two books in Paris yesterday.", to="zh")',
+            'client.translate("我的猫喜欢牛奶。", to="en")',
+        ),
+    ),
+    Step(
+        "answer",
+        "from documents, with quotes that are checked; it says when they do not know",
+        (
+            'pages = ["Tom works in Berlin. He has a dog.", "Lucy works in Rome."]',
+            'client.answer("Where does Lucy work?", context=pages)',
+            'client.answer("Where does Peter work?", context=pages)',
+        ),
+    ),
+    Step(
+        "classify",
+        "with the model's own probability of every label",
+        ('client.classify("The soup was cold and the waiter was rude.", ["good", "bad"])',),
+    ),
+)
+
+
+def run(model: str, console: Console | None = None) -> None:
+    """Run and show everything.
+
+    Raises:
+        LLMError: the model cannot be used.
+    """
+    from llmsdk import Client, Message
+
+    console = console or _console()
+    with Client(model) as client:
+        _head(console, model)
+        if model.startswith("local:"):
+            _load(console, client)
+        scope: dict[str, Any] = {"client": client, "Message": Message}
+        for number, step in enumerate(STEPS, start=1):
+            _show(console, number, step, scope)
+        usage = client.usage
+    _tail(console, f"{usage.input_tokens or 0:,} tokens in, {usage.output_tokens or 0:,} out")
+
+
+def _console() -> Console:
+    wide = Console(highlight=False)
+    return Console(highlight=False, width=min(wide.width, WIDTH))
+
+
+def _head(console: Console, model: str) -> None:
+    where = "a tiny model inside the package: no key, no download, no network" if model == "local:pocket" else model
+    console.print(Panel(Text.assemble(("llmsdk", "bold cyan"), f" · five verbs, one client\n{where}"), style="cyan"))
+    console.print(_code(f'from llmsdk import Client, Message\nclient = Client("{model}")'))
+
+
+def _load(console: Console, client: Any) -> None:
+    started = time.perf_counter()
+    client.complete("1", max_tokens=1)
+    seconds = time.perf_counter() - started
+    console.print(Text(f"loaded in {seconds:.1f} s", "dim"), justify="right")
+
+
+def _show(console: Console, number: int, step: Step, scope: dict[str, Any]) -> None:
+    console.print()
+    title = Text.assemble((f"{number} {step.verb}", "bold cyan"), (f"  {step.says}", "dim"))
+    console.print(Rule(title, align="left", style="cyan"))
+    for line in step.lines:
+        console.print(_code(line))
+        result = _execute(line, scope)
+        if isinstance(result, Result):
+            console.print(Padding(_told(result), (0, 0, 0, 4)))
+            console.print(Text(stats(result), "dim"), justify="right")
+
+
+def _execute(line: str, scope: dict[str, Any]) -> Any:
+    """Run a line of ours and return its value, or that of the name it binds."""
+    name, equals, expression = line.partition(" = ")
+    bound = equals and name.isidentifier()
+    value = eval(expression if bound else line, scope)  # noqa: S307 - the lines above, so that none is only for show
+    if bound:
+        scope[name] = value
+    return value
+
+
+def _code(code: str) -> RenderableType:
+    table = Table.grid(padding=0)
+    syntax = Syntax(code, "python", theme="ansi_dark", background_color="default", word_wrap=True)
+    table.add_row(Text("\n".join(">>> " for _ in code.splitlines()), "dim"), syntax)
+    return table
+
+
+def _told(result: Result) -> RenderableType:
+    match result:
+        case Classification():
+            return scores(result)
+        case Answer(answerable=False):
+            return Text("the documents do not say (answerable is False)", "bold yellow")
+        case Answer():
+            quotes = [
+                Text(f"“{printable(e.quote)}” - document {e.source}, {e.start}:{e.end}", "dim") for e in result.evidence
+            ]
+            return Group(Text(printable(result.text), "bold green"), *quotes)
+        case _:
+            return Text(printable(getattr(result, "text", "")), "bold green")
+
+
+def _tail(console: Console, total: str) -> None:
+    console.print()
+    console.print(Rule(Text("and now on another model", "bold cyan"), align="left", style="cyan"))
+    console.print(f"That was {total}, on this machine. The same program runs on any backend; change one string:")
+    console.print()
+    rows = (
+        ('Client("openai:gpt-4.1")', "hosted; the key is in OPENAI_API_KEY"),
+        ('Client("local:Qwen/Qwen3-0.6B")', "any Hugging Face model, on CPU or GPU"),
+        ("Client()", 'whatever llmsdk.toml says: default = "openai:gpt-4.1"'),
+    )
+    table = Table.grid(padding=(0, 2))
+    for code, what in rows:
+        table.add_row(Syntax(f"  {code}", "python", theme="ansi_dark", background_color="default"), Text(what, "dim"))
+    console.print(table)
+    console.print()
+    console.print("[dim]From the shell:[/] llmsdk demo -m openai:gpt-4.1[dim] · [/]llmsdk chat -m local:pocket Hello")

@@ -1,0 +1,161 @@
+"""What is configured, where it came from, and what is installed. Never a secret: only that one is set, and where."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from llmsdk.cli.terminal import printable
+from llmsdk.errors import LLMError
+
+EXTRAS = {"local": ("torch", "transformers"), "openai": ("tiktoken",), "cli": ("typer", "rich")}
+CORE = ("httpx2", "pydantic", "anyio", "tenacity")
+PLAIN = frozenset({"kind", "device", "dtype", "quantize", "organization", "project", "ca_bundle"})
+"""String settings that are shown as they are; any other might be a secret."""
+
+Row = tuple[str, str, str]
+
+
+def report(path: Path | None) -> int:
+    """Print everything, and return 2 where something is wrong."""
+    console = Console(highlight=False)
+    _section(console, "installed", _installed())
+    try:
+        from llmsdk.config import load
+        from llmsdk.registry import Registry
+
+        config = load(path)
+        registry = Registry(config)
+        _section(console, "configuration", _settings(config))
+        providers = list(_providers(registry))
+    except LLMError as error:
+        _section(console, "configuration", [("[red]broken[/]", escape(printable(error.message)), "")])
+        console.print(f"[dim]{escape(printable(error.hint))}[/]")
+        return 2
+    _section(console, "providers", providers)
+    return 0
+
+
+def _section(console: Console, title: str, rows: Any) -> None:
+    table = Table.grid(padding=(0, 2), expand=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(f"\n[bold cyan]{title}[/]")
+    console.print(table)
+
+
+def _installed() -> Iterator[Row]:
+    yield "llmsdk", version("llmsdk"), f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield "core", ", ".join(_versions(CORE)), ""
+    for extra, names in EXTRAS.items():
+        missing = [name for name in names if _version(name) is None]
+        hint = escape(f'pip install "llmsdk[{extra}]"') if missing else ""
+        yield escape(f"[{extra}]"), ", ".join(_versions(names)), hint
+    yield "device", _device(), ""
+
+
+def _versions(names: tuple[str, ...]) -> list[str]:
+    return [f"{name} {_version(name) or '[yellow]missing[/]'}" for name in names]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _device() -> str:
+    if _version("torch") is None:
+        return "unknown without torch"
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a broken installation is what doctor is for
+        return f"[red]torch cannot be imported: {escape(str(error))}[/]"
+    if not torch.cuda.is_available():
+        return f"cpu, {torch.get_num_threads()} threads"
+    names = (torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count()))
+    return escape(", ".join(f"{device.name}, {device.total_memory / 2**30:.0f} GiB" for device in names))
+
+
+def _settings(config: Any) -> Iterator[Row]:
+    trusted = "not trusted with keys: see `llmsdk trust`" if config.untrusted else ""
+    yield "file", escape(str(config.path or "none found")), f"[yellow]{trusted}[/]" if trusted else ""
+    yield "default", escape(config.default or "none"), escape(config.sources.get("default", ""))
+    for alias in config.models.values():
+        options = "".join(f", {name} = {value!r}" for name, value in alias.options.items())
+        yield (
+            escape(f"models.{alias.name}"),
+            escape(" > ".join(alias.targets) + options),
+            _source(config, f"models.{alias.name}"),
+        )
+    for section in ("retry", "timeouts"):
+        values = getattr(config, section)
+        for key in values.__slots__:
+            dotted = f"{section}.{key}"
+            yield dotted, str(getattr(values, key)), _source(config, dotted) or "default"
+    for name, table in config.providers.items():
+        for key, value in table.items():
+            if key != "api_key":
+                dotted = f"providers.{name}.{key}"
+                yield escape(dotted), escape(shown(key, value)), _source(config, dotted)
+
+
+def _source(config: Any, key: str) -> str:
+    return escape(printable(config.sources.get(key, "")))
+
+
+def shown(key: str, value: Any) -> str:
+    """A setting in words that hold no secret."""
+    match value:
+        case bool() | int() | float() | None:
+            return str(value)
+        case str() if key in PLAIN:
+            return printable(value)
+        case str() if key in ("base_url", "proxy"):
+            return _address(value)
+        case {"env": str(variable)}:
+            return f"{'set' if os.environ.get(variable) else 'not set'} (from env {printable(variable)})"
+        case Mapping():
+            return f"set ({', '.join(printable(str(name)) for name in value)})"
+        case _:
+            return "set"
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "set, but no URL"
+    secret = "…@" if parts.username or parts.password else ""
+    return printable(f"{parts.scheme}://{secret}{parts.hostname or ''}{port}{parts.path}")
+
+
+def _providers(registry: Any) -> Iterator[Row]:
+    installed = {item.name: item for item in registry.installed()}
+    for name in sorted({*installed, *registry.config.providers}):
+        kind = registry.config.providers.get(name, {}).get("kind", name)
+        origin = installed[kind].origin if kind in installed else "given by path" if ":" in kind else "not installed"
+        yield escape(name), *_state(registry, name), escape(origin if kind == name else f"kind {kind}, {origin}")
+
+
+def _state(registry: Any, name: str) -> tuple[str]:
+    try:
+        source = registry.key_source(name)
+        registry.provider(name)
+    except LLMError as error:
+        return (f"[yellow]{escape(printable(error.message))}[/]",)
+    return (f"[green]ready[/], key set (from {escape(source)})" if source else "[green]ready[/], no key",)
