@@ -1,0 +1,172 @@
+"""From a checked folder to a tokenizer and to a module on its device, without ever running foreign code."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from llmsdk_providers.local.folder import ModelFolder
+from llmsdk_providers.local.runner import Runner
+from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype
+
+from llmsdk.errors import LLMError, MissingExtra, ModelFileError, OutOfMemory, Unsupported
+
+_LOADING = Lock()
+"""transformers changes process-wide state while it builds a model: torch's default dtype and its initialisers."""
+
+
+def _after_fork() -> None:
+    global _LOADING  # a lock that the parent held stays locked in the child for ever
+    _LOADING = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def require_libraries(name: str) -> None:
+    """Check that torch and transformers are installed, without loading them.
+
+    Raises:
+        MissingExtra: they are not.
+    """
+    if any(importlib.util.find_spec(library) is None for library in ("torch", "transformers")):
+        raise MissingExtra("local", needed_for=f"the model local:{name}")
+
+
+def load_tokenizer(folder: ModelFolder) -> Any:
+    """The folder's tokenizer.
+
+    Raises:
+        ModelFileError: its files cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with _LOADING, _quiet():
+            return AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever the library says of a bad file, to the caller it is a bad file
+        hint = "Put the model's tokenizer.json into the folder; a bare tokenizer.model needs the package sentencepiece."
+        raise ModelFileError(f"the tokenizer in {folder.path} cannot be read: {_line(error)}", hint=hint) from error
+
+
+def load_runner(folder: ModelFolder, settings: LocalSettings) -> Runner:
+    """The folder's model on its device, ready to run.
+
+    Raises:
+        ConfigError: this machine lacks the device.
+        Unsupported: the architecture is unknown, or no causal language model.
+        ModelFileError: the weights do not fit the configuration, or cannot be read.
+        OutOfMemory: it does not fit.
+    """
+    import torch
+
+    check_architecture(folder)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    model, report = _load(folder, dtype)
+    absent = sorted(report.get("missing_keys", ())) + sorted(str(item) for item in report.get("mismatched_keys", ()))
+    if absent:
+        hint = "A model without all its weights would talk nonsense. Download or copy the folder again."
+        raise ModelFileError(f"{folder.path} lacks weights: {', '.join(absent[:3])} ({len(absent)} in all)", hint=hint)
+    try:
+        return Runner(model.to(device).eval(), device)
+    except Exception as error:
+        raise _fault(error, folder) from error
+
+
+def _load(folder: ModelFolder, dtype: Any) -> tuple[Any, dict[str, Any]]:
+    from transformers import AutoModelForCausalLM
+
+    auto: Any = AutoModelForCausalLM
+    try:
+        with _LOADING, _quiet():
+            model, report = auto.from_pretrained(
+                folder.path,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            return model, report
+    except Exception as error:
+        raise _fault(error, folder) from error
+
+
+def _fault(error: Exception, folder: ModelFolder) -> LLMError:
+    if isinstance(error, LLMError):
+        return error
+    if is_out_of_memory(error):
+        hint = 'Choose a smaller model, dtype = "bfloat16", or a device with more memory.'
+        return OutOfMemory(f"{folder.path} does not fit into memory", hint=hint)
+    if isinstance(error, ImportError):
+        return ModelFileError(f"{folder.path} needs another package: {_line(error)}", hint="Install it and try again.")
+    return ModelFileError(f"{folder.path} cannot be loaded: {_line(error)}", hint="Download or copy the folder again.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is any of the ways in which torch says that memory ran out."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text))
+    )
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+# --- architecture -------------------------------------------------------------------------------------------------
+
+
+def check_architecture(folder: ModelFolder) -> None:
+    """Check that the configuration is of a causal language model that transformers has built in.
+
+    Raises:
+        Unsupported: it is not.
+        ModelFileError: it does not say what it is.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    kind = folder.config.get("model_type")
+    if not isinstance(kind, str):
+        hint = "It must name its model_type, such as 'llama'."
+        raise ModelFileError(f"{folder.path / 'config.json'} does not say what model it is", hint=hint)
+    if kind not in CONFIG_MAPPING:
+        hint = "A newer transformers may know it: pip install -U transformers."
+        raise Unsupported(f"transformers has no architecture {kind!r}", capability="architecture", hint=hint)
+    names = folder.config.get("architectures") or []
+    known = {name for value in CAUSAL.values() for name in ([value] if isinstance(value, str) else value)}
+    causal = bool(known.intersection(names)) if names else kind in CAUSAL
+    if not causal or folder.config.get("is_encoder_decoder"):
+        hint = "This release runs causal language models (...ForCausalLM); translation models, encoders and "
+        hint += "classification heads come with the next ones."
+        what = ", ".join(map(str, names)) or kind
+        raise Unsupported(f"{folder.path} holds {what}, no causal language model", capability="architecture", hint=hint)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Show the library's loading bar on a terminal only."""
+    from transformers.utils import logging
+
+    silence = logging.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if silence:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if silence:
+            logging.enable_progress_bar()

@@ -1,0 +1,232 @@
+"""The face of the built-in runtime: requests become works of an engine, its deliveries become events."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import ClassVar
+
+from llmsdk_providers.local.engine import Engine
+from llmsdk_providers.local.folder import ModelFolder, open_folder
+from llmsdk_providers.local.generation import Delivery, Generation, Plan
+from llmsdk_providers.local.mailbox import Mailbox
+from llmsdk_providers.local.models import OpenModel, Shelf, on_disk
+from llmsdk_providers.local.sampler import MAX_LOGPROBS, Sampling
+from llmsdk_providers.local.score import Scoring
+from llmsdk_providers.local.settings import LocalSettings, check_names
+from llmsdk_providers.local.text import Prompt
+
+from llmsdk.errors import ContextTooLong, InputError, LLMError, Unsupported
+from llmsdk.io import IO
+from llmsdk.provider import CONTRACT, Capabilities
+from llmsdk.types import Event, Finish, Info, Model, Output, Request, TextDelta, TokenCount, Usage
+
+OPTIONS = frozenset(
+    {
+        *("max_tokens", "temperature", "top_p", "top_k", "min_p", "stop", "seed", "n", "echo", "logprobs"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias"),
+    }
+)
+CLOSING_PATIENCE = 0.04
+"""Seconds that ``aclose`` may block its loop; a step that takes longer ends by itself behind it."""
+
+
+class Local:
+    """Causal language models of Hugging Face folders, run in this process.
+
+    A model is opened by the first request that needs it and stays open. Replies are greedy unless the request gives
+    a temperature (or ``top_k``, ``top_p`` or ``min_p``), and end at ``max_tokens`` of the settings unless it names
+    its own.
+    """
+
+    contract: ClassVar[int] = CONTRACT
+    Settings: ClassVar[type[LocalSettings]] = LocalSettings
+    key_variables: ClassVar[tuple[str, ...]] = ()
+    loop_bound: ClassVar[bool] = False
+
+    def __init__(self, name: str, settings: LocalSettings) -> None:
+        check_names(settings)
+        self.name = name
+        self.settings = settings
+        self._shelf = Shelf(settings)
+        # The exit of the interpreter is the engines' own business; this is for a provider that was just dropped.
+        weakref.finalize(self, self._shelf.close).atexit = False
+
+    # --- what it can do ---------------------------------------------------------------------------------------
+
+    def capabilities(self, model: str) -> Capabilities:
+        """What the model's files promise; of a hub id that is not here yet, what such models can do at best."""
+        folder = self._shelf.get(model).folder()
+        return Capabilities(
+            complete=True,
+            chat=folder is None or folder.has_template,
+            logprobs=MAX_LOGPROBS,
+            options=OPTIONS,
+            context=None if folder is None else self._window(folder),
+        )
+
+    def count(self, request: Request) -> TokenCount:
+        """The tokens of the request by the model's own tokenizer, which the first call loads."""
+        return TokenCount(len(self._shelf.get(request.model).texts().prompt(request).ids), "local")
+
+    async def models(self, io: IO) -> AsyncIterator[Event]:
+        """What needs no download: ``pocket``, what has been opened, and the hub's cache."""
+        yield Output(await io.run(self._models))
+
+    def _models(self) -> tuple[Model, ...]:
+        found = {name: self._window(folder) for name, folder in self._shelf.loaded()}
+        for name, path in on_disk():
+            try:
+                found.setdefault(name, self._window(open_folder(path, name)))
+            except LLMError:
+                continue  # a cache also holds what this runtime cannot run
+        return tuple(Model(name, self.name, window) for name, window in sorted(found.items()))
+
+    # --- operations -------------------------------------------------------------------------------------------
+
+    async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+        """The reply as it is computed, a token a step."""
+        sampling = _checked(request)
+        model, engine = await self._open(request.model, io)
+        prompt = await io.run(partial(model.texts().prompt, request))
+        room = self._room(model, prompt)
+        wanted = request.max_tokens or self.settings.max_tokens
+        for warning in _warnings(request, sampling, room):
+            yield Info(warning=warning)
+        mailbox: Mailbox[Delivery] = Mailbox()
+        plan = Plan(prompt, min(wanted, room), request.stop, sampling, request.logprobs)
+        works = [Generation(_branch(plan, index), model.texts(), mailbox) for index in range(request.n)]
+        try:
+            engine.submit(works)
+            if request.echo and isinstance(request.input, str):
+                for index in range(request.n):
+                    yield TextDelta(request.input, index)
+            left = request.n
+            while left:
+                for item in await io.wait(mailbox.take()):
+                    if isinstance(item, LLMError | Finish):
+                        left -= 1
+                        yield _usage(prompt, sum(work.tokens for work in works))
+                    if isinstance(item, LLMError):
+                        raise item
+                    yield item
+        finally:
+            for work in works:
+                work.cancelled = True
+        yield Info(model=request.model)
+
+    async def score(self, request: Request, candidates: Sequence[str], io: IO) -> AsyncIterator[Event]:
+        """log P of each candidate: of its tokens and, in a conversation, of the token that closes the reply."""
+        _checked(request)
+        if not candidates or not all(candidates):
+            raise InputError("there must be candidates, and none of them empty", argument="candidates")
+        model, engine = await self._open(request.model, io)
+        texts = model.texts()
+        prompt = await io.run(partial(texts.prompt, request))
+        rows = await io.run(lambda: [texts.candidate(prompt, request, text) for text in candidates])
+        self._room(model, prompt, max(map(len, rows)))
+        mailbox: Mailbox[Delivery] = Mailbox()
+        work = Scoring(prompt.ids, rows, self.settings.max_batch, mailbox)
+        try:
+            engine.submit([work])
+            for item in await io.wait(mailbox.take()):
+                yield _usage(prompt, 0, read=sum(map(len, rows)))
+                if isinstance(item, LLMError):
+                    raise item
+                yield item
+        finally:
+            work.cancelled = True
+        yield Info(model=request.model)
+
+    async def aclose(self) -> None:
+        """End all engines. What they run ends with ``ClientClosed``."""
+        self._shelf.close(CLOSING_PATIENCE)
+
+    async def _open(self, name: str, io: IO) -> tuple[OpenModel, Engine]:
+        """The model, loaded. Loading runs on the engine's thread, so that a deadline holds and others go on."""
+        model = self._shelf.get(name)
+        if not model.started:
+            await io.run(model.check)
+        engine = model.engine()
+        await io.wait(engine.ready())
+        return model, engine
+
+    # --- the window -------------------------------------------------------------------------------------------
+
+    def _window(self, folder: ModelFolder) -> int | None:
+        limits = [limit for limit in (folder.window, self.settings.max_len) if limit is not None]
+        return min(limits) if limits else None
+
+    def _room(self, model: OpenModel, prompt: Prompt, needs: int = 1) -> int:
+        """How many tokens may follow the prompt.
+
+        Raises:
+            ContextTooLong: fewer than ``needs``.
+        """
+        folder = model.folder()
+        assert folder is not None
+        window = self._window(folder)
+        size = len(prompt.ids)
+        if window is None:
+            return 2**31
+        if size + needs > window:
+            message = f"the prompt has {size} tokens, and with {needs} more does not fit the window of {window}"
+            raise ContextTooLong(message, limit=window, needed=size + needs)
+        return window - size
+
+
+def _checked(request: Request) -> Sampling:
+    """The sampling of a request that this runtime can serve.
+
+    Raises:
+        InputError: a value that means nothing.
+        Unsupported: a feature that local models do not have.
+    """
+    asked = {
+        "suffix": request.suffix is not None,
+        "schema": request.schema is not None,
+        "tools": bool(request.tools) or request.tool_choice not in (None, "none"),
+        "reasoning": request.reasoning is not None,
+        "extra": bool(request.extra_body or request.extra_headers),
+    }
+    for capability, wanted in asked.items():
+        if wanted:
+            raise Unsupported(f"local models do not support {capability} yet", capability=capability)
+    _at_least_one("n", request.n)
+    _at_least_one("max_tokens", request.max_tokens)
+    if not request.input:
+        raise InputError("there is nothing to reply to", argument="prompt")
+    if request.echo and not isinstance(request.input, str):
+        raise InputError("echo repeats a raw prompt; a conversation has none", argument="echo", hint="Use complete().")
+    if not all(isinstance(stop, str) and stop for stop in request.stop):
+        raise InputError("a stop string must not be empty", argument="stop")
+    if request.logprobs is not None and not 0 <= request.logprobs <= MAX_LOGPROBS:
+        hint = f"It must be between 0 and {MAX_LOGPROBS}."
+        raise InputError(f"logprobs = {request.logprobs} is out of range", argument="logprobs", hint=hint)
+    return Sampling.of(request)
+
+
+def _at_least_one(name: str, value: int | None) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise InputError(f"{name} = {value!r} is no positive whole number", argument=name)
+
+
+def _warnings(request: Request, sampling: Sampling, room: int) -> list[str]:
+    found = []
+    if request.max_tokens is not None and request.max_tokens > room:
+        found.append(f"max_tokens = {request.max_tokens} was cut to {room}, which is what the model's window has left")
+    if request.n > 1 and sampling.temperature == 0:
+        found.append(f"all {request.n} replies are the same, being greedy; give a temperature above 0")
+    return found
+
+
+def _branch(plan: Plan, index: int) -> Plan:
+    """The plan of one of several replies, with a seed of its own."""
+    seed = plan.sampling.seed
+    return replace(plan, index=index, sampling=replace(plan.sampling, seed=None if seed is None else seed + index))
+
+
+def _usage(prompt: Prompt, written: int, *, read: int = 0) -> Usage:
+    return Usage(input_tokens=len(prompt.ids) + read, output_tokens=written, source="local")

@@ -1,0 +1,84 @@
+"""What ``[providers.local]`` may hold, and what its names mean on this machine."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from llmsdk.errors import ConfigError
+from llmsdk.provider import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+class LocalSettings(Settings):
+    """Settings of the built-in runtime."""
+
+    device: str = "auto"
+    """``auto`` (the first CUDA device, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``."""
+    dtype: str = "auto"
+    """``auto`` (float32 on the CPU, bfloat16 on CUDA), ``float32``, ``bfloat16`` or ``float16``."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of one forward pass; ``None`` leaves it to torch."""
+    max_batch: int = Field(default=16, ge=1)
+    """Sequences that run at the same time in one model; more wait their turn."""
+    max_len: int | None = Field(default=None, ge=2)
+    """Tokens of prompt and reply together, where the model's own window is to be cut."""
+    max_tokens: int = Field(default=512, ge=1)
+    """Tokens of a reply to a request that names no ``max_tokens``."""
+
+
+def check_names(settings: LocalSettings) -> None:
+    """Check device and dtype without torch.
+
+    Raises:
+        ConfigError: a name that means nothing.
+    """
+    if not _DEVICE.fullmatch(settings.device):
+        raise _unknown("device", settings.device, ("auto", "cpu", "cuda", "cuda:0"))
+    if settings.dtype not in DTYPES:
+        raise _unknown("dtype", settings.dtype, DTYPES)
+
+
+def _unknown(key: str, value: str, known: tuple[str, ...]) -> ConfigError:
+    near = difflib.get_close_matches(value, known, 1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return ConfigError(f"providers.local.{key} = {value!r} is no {key}", hint=f"{hint}Known: {', '.join(known)}.")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a checked name means here.
+
+    Raises:
+        ConfigError: a CUDA device that this machine does not have.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        hint = 'Use device = "cpu" or "auto"'
+        hint += f", or one of the {found} found." if found else ", or install a CUDA build of torch and its driver."
+        raise ConfigError(
+            f"device {name!r} was asked for, and this machine has {found or 'no'} CUDA devices", hint=hint
+        )
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype that a checked name means on ``device``."""
+    import torch
+
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
