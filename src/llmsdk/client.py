@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
+from typing_extensions import TypeForm
+
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.core import Core
 from llmsdk.errors import InputError
@@ -278,15 +280,20 @@ class Client(_Base):
     ) -> Batch[Chat]: ...
     @overload
     def chat(
-        self, messages: Conversation, *, stream: Literal[False] = False, output: type[T], **options: Unpack[ChatOptions]
+        self,
+        messages: Conversation,
+        *,
+        stream: Literal[False] = False,
+        output: TypeForm[T],
+        **options: Unpack[ChatOptions],
     ) -> Chat[T]: ...
     @overload
     def chat(
-        self, messages: Conversation, *, stream: Literal[True], output: type[T], **options: Unpack[ChatOptions]
+        self, messages: Conversation, *, stream: Literal[True], output: TypeForm[T], **options: Unpack[ChatOptions]
     ) -> Stream[Chat[T]]: ...
     @overload
     def chat(
-        self, messages: Conversation, *, stream: bool, output: type[T], **options: Unpack[ChatOptions]
+        self, messages: Conversation, *, stream: bool, output: TypeForm[T], **options: Unpack[ChatOptions]
     ) -> Chat[T] | Stream[Chat[T]]: ...
     @overload
     def chat(
@@ -294,7 +301,7 @@ class Client(_Base):
         messages: Conversations,
         *,
         stream: Literal[False] = False,
-        output: type[T],
+        output: TypeForm[T],
         **options: Unpack[ChatOptions],
     ) -> Batch[Chat[T]]: ...
     def chat(self, messages: Any, *, stream: bool = False, output: Any = None, **options: Unpack[ChatOptions]) -> Any:
@@ -309,7 +316,7 @@ class Client(_Base):
 
     @overload
     def classify(
-        self, text: str, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+        self, text: str, labels: TypeForm[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
     ) -> Classification[E]: ...
     @overload
     def classify(
@@ -317,7 +324,13 @@ class Client(_Base):
     ) -> Classification[str]: ...
     @overload
     def classify(
-        self, text: Texts, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+        self,
+        text: Texts,
+        labels: TypeForm[E],
+        *,
+        multi: bool = False,
+        threshold: float = 0.5,
+        **options: Unpack[Options],
     ) -> Batch[Classification[E]]: ...
     @overload
     def classify(
@@ -563,15 +576,20 @@ class AsyncClient(_Base):
     ) -> Coroutine[Any, Any, Batch[Chat]]: ...
     @overload
     def chat(
-        self, messages: Conversation, *, stream: Literal[False] = False, output: type[T], **options: Unpack[ChatOptions]
+        self,
+        messages: Conversation,
+        *,
+        stream: Literal[False] = False,
+        output: TypeForm[T],
+        **options: Unpack[ChatOptions],
     ) -> Coroutine[Any, Any, Chat[T]]: ...
     @overload
     def chat(
-        self, messages: Conversation, *, stream: Literal[True], output: type[T], **options: Unpack[ChatOptions]
+        self, messages: Conversation, *, stream: Literal[True], output: TypeForm[T], **options: Unpack[ChatOptions]
     ) -> AsyncStream[Chat[T]]: ...
     @overload
     def chat(
-        self, messages: Conversation, *, stream: bool, output: type[T], **options: Unpack[ChatOptions]
+        self, messages: Conversation, *, stream: bool, output: TypeForm[T], **options: Unpack[ChatOptions]
     ) -> Coroutine[Any, Any, Chat[T]] | AsyncStream[Chat[T]]: ...
     @overload
     def chat(
@@ -579,7 +597,7 @@ class AsyncClient(_Base):
         messages: Conversations,
         *,
         stream: Literal[False] = False,
-        output: type[T],
+        output: TypeForm[T],
         **options: Unpack[ChatOptions],
     ) -> Coroutine[Any, Any, Batch[Chat[T]]]: ...
     def chat(self, messages: Any, *, stream: bool = False, output: Any = None, **options: Unpack[ChatOptions]) -> Any:
@@ -594,7 +612,7 @@ class AsyncClient(_Base):
 
     @overload
     def classify(
-        self, text: str, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+        self, text: str, labels: TypeForm[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
     ) -> Coroutine[Any, Any, Classification[E]]: ...
     @overload
     def classify(
@@ -602,7 +620,13 @@ class AsyncClient(_Base):
     ) -> Coroutine[Any, Any, Classification[str]]: ...
     @overload
     def classify(
-        self, text: Texts, labels: type[E], *, multi: bool = False, threshold: float = 0.5, **options: Unpack[Options]
+        self,
+        text: Texts,
+        labels: TypeForm[E],
+        *,
+        multi: bool = False,
+        threshold: float = 0.5,
+        **options: Unpack[Options],
     ) -> Coroutine[Any, Any, Batch[Classification[E]]]: ...
     @overload
     def classify(
