@@ -81,17 +81,11 @@ def _broken(error: Exception, clock: Clock, place: Place) -> LLMError:
     text = str(error)
     if not clock.sent:
         return ConnectFailed(f"the connection to {place.address.label}{place.via} broke: {place.quote(text)}")
-    if "illegal status line" in text or "illegal header line" in text:
-        return not_http(text.partition("bytearray(")[2].encode(), place)
-    return disconnected(clock, place, _plain(text))
-
-
-def _plain(text: str) -> str:
-    """The reason in our words; the peer's own bytes may stand in the library's."""
-    for sign, reason in _REASONS.items():
-        if sign in text:
-            return reason
-    return "the connection broke"
+    reason = next((reason for sign, reason in _REASONS.items() if sign in text), "")
+    if _kind(error) == "RemoteProtocolError" and not reason:
+        # Its text quotes the peer at any length.
+        return not_http(text.partition("bytearray(")[2][:MAX_LOOK].encode("utf-8", "replace"), place)
+    return disconnected(clock, place, reason or "the connection broke")
 
 
 _REASONS = {
@@ -116,7 +110,7 @@ def disconnected(clock: Clock, place: Place, reason: str) -> Disconnected:
 def not_http(data: bytes, place: Place) -> InvalidBody:
     """The peer speaks something else."""
     return InvalidBody(
-        f"{place.address.label} answered {place.quote(data)}, which is not HTTP",
+        f"{place.address.label} answered {place.quote(data) + ', which' if data else 'what'} is not HTTP",
         hint="Check the port and the scheme of base_url: http:// may point at a TLS port, or at no web server.",
     )
 
