@@ -119,7 +119,7 @@ def test_the_sdist_builds_the_very_same_wheel(built: tuple[Path, Path], tmp_path
 def test_the_core_works_alone_and_says_what_is_missing(built: tuple[Path, Path], tmp_path: Path) -> None:
     python = environment(tmp_path / "core", built[0])
     assert "pip install 'llmsdk[local]'" in run(python, "-I", "-c", CORE).stdout.replace('"', "'")
-    assert "llmsdk[cli]" in run(python, "-I", str(python.parent / "llmsdk"), "--help", status=1).stderr
+    assert "llmsdk[cli]" in run(python, "-I", str(python.parent / "llmsdk"), "--help", status=2).stderr
 
 
 def test_with_the_local_extra_the_model_inside_answers(built: tuple[Path, Path], tmp_path: Path) -> None:
