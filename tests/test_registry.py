@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr, field_validator
+from pydantic import BaseModel, SecretStr, field_validator
 
 from llmsdk import registry as registry_module
 from llmsdk.config import load
@@ -29,10 +29,10 @@ CANARY = "canary-4711"
 class Fake:
     """A vendor with a key of its own."""
 
-    contract = CONTRACT
-    Settings: type[Settings] = HTTPSettings
-    key_variables = ("FAKE_KEY", "FAKE_KEY_OLD")
-    loop_bound = False
+    contract: ClassVar[int] = CONTRACT
+    Settings: ClassVar[type[BaseModel]] = HTTPSettings
+    key_variables: ClassVar[tuple[str, ...]] = ("FAKE_KEY", "FAKE_KEY_OLD")
+    loop_bound: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: Any) -> None:
         self.name = name
@@ -368,11 +368,6 @@ async def test_one_that_will_not_close_spares_no_other(built_in: Any, anyio_back
     with pytest.raises(OSError, match="will not close"):
         await made.aclose()
     assert [provider.closed for provider in providers] == [1, 1, 1]
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------

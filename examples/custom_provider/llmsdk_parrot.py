@@ -9,6 +9,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
+from pydantic import BaseModel
+
 from llmsdk.errors import UnknownModel
 from llmsdk.io import IO
 from llmsdk.provider import CONTRACT, Capabilities, Settings
@@ -26,7 +28,7 @@ class ParrotSettings(Settings):
 
 class Parrot:
     contract: ClassVar[int] = CONTRACT
-    Settings: ClassVar[type[ParrotSettings]] = ParrotSettings
+    Settings: ClassVar[type[BaseModel]] = ParrotSettings
     key_variables: ClassVar[tuple[str, ...]] = ()
     loop_bound: ClassVar[bool] = False
 
