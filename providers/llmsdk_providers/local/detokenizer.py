@@ -24,6 +24,7 @@ class Codec:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._bytes: dict[int, bytes | None] = {}
         added = getattr(tokenizer, "added_tokens_decoder", {})
         self.special = frozenset(tokenizer.all_special_ids) | {key for key, token in added.items() if token.special}
         kinds = _decoder_kinds(tokenizer)
@@ -36,6 +37,11 @@ class Codec:
         """The bytes that a token stands for, or ``None`` if it stands for text."""
         if self.guesses:
             return None
+        if token not in self._bytes:
+            self._bytes[token] = self._raw(token)
+        return self._bytes[token]
+
+    def _raw(self, token: int) -> bytes | None:
         name = self._tokenizer.convert_ids_to_tokens(token)
         if not isinstance(name, str):
             return b""
@@ -98,8 +104,7 @@ class Detokenizer:
         if self._codec.guesses:
             return ""
         text = self._utf8.decode(b"", final=True)
-        if text:
-            self._shown, self._held = self._held[-LOOK_BACK:], []
+        self._shown, self._held = [*self._shown, *self._held][-LOOK_BACK:], []
         return text
 
     def _push_text(self, token: int) -> str:
