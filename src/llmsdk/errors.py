@@ -76,8 +76,8 @@ class LLMError(Exception):
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
-        self.message = _bounded(message)
-        self.hint = _bounded(self.default_hint if hint is None else hint)
+        self.message: str = _bounded(message)
+        self.hint: str = _bounded(self.default_hint if hint is None else hint)
         self.attempts: tuple[Any, ...] = ()
         self.usage: Usage | None = None
         self.provider: str | None = None

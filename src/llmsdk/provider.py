@@ -50,7 +50,7 @@ class Capabilities:
 class Settings(BaseModel):
     """What ``[providers.NAME]`` may hold. Subclass it to add more; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class HTTPSettings(Settings):
@@ -145,7 +145,7 @@ class HTTPProvider(ABC):
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         self.name = name
         self.settings = settings
-        self.transport = TransportOptions(
+        self.transport: TransportOptions = TransportOptions(
             proxy=settings.proxy,
             ca_bundle=settings.ca_bundle,
             client_cert=settings.client_cert,

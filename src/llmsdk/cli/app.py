@@ -11,7 +11,7 @@ from llmsdk.cli import doctor, show
 from llmsdk.cli.terminal import tell, text_or_stdin
 from llmsdk.errors import ConfigError, InputError
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="llmsdk",
     help="Five language tasks on a built-in local model or any hosted one. Start with: llmsdk demo",
     no_args_is_help=True,

@@ -17,7 +17,11 @@ from rich.table import Table
 from llmsdk.cli.terminal import printable
 from llmsdk.errors import LLMError
 
-EXTRAS = {"local": ("torch", "transformers"), "openai": ("tiktoken",), "cli": ("typer", "rich")}
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "local": ("torch", "transformers"),
+    "openai": ("tiktoken",),
+    "cli": ("typer", "rich"),
+}
 CORE = ("httpx2", "pydantic", "anyio", "tenacity")
 PLAIN = frozenset({"kind", "device", "dtype", "quantize", "organization", "project", "ca_bundle"})
 """String settings that are shown as they are; any other might be a secret."""

@@ -86,7 +86,7 @@ class World:
     """What all bindings of a ``FakeIO`` share."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now: float = 0.0
         self.requests: list[HTTPRequest] = []
         self.slept: list[float] = []
 
@@ -104,7 +104,7 @@ class FakeReply:
     ) -> None:
         self.status = status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in headers.items()}
-        self.closed = False
+        self.closed: bool = False
         self._parts = parts
         self._clock = clock
         self._advance = advance

@@ -56,8 +56,8 @@ class Limit:
     __slots__ = ("clock", "layers", "stream")
 
     def __init__(self, clock: Clock, layers: int) -> None:
-        self.clock = clock
-        self.layers = layers
+        self.clock: Clock = clock
+        self.layers: int = layers
         self.stream: Any = None
         """The connection that was opened for this attempt, if one was."""
 

@@ -22,8 +22,8 @@ class SyncIO:
     __slots__ = ("clock", "pools")
 
     def __init__(self, pools: Pools | None = None, clock: Clock | None = None) -> None:
-        self.pools = Pools() if pools is None else pools
-        self.clock = clock
+        self.pools: Pools = Pools() if pools is None else pools
+        self.clock: Clock | None = clock
 
     def now(self) -> float:
         return time.monotonic()
