@@ -359,7 +359,7 @@ def test_a_reader_at_a_terminal_sees_what_it_cost(bird: list[str]) -> None:
     code, screen = on_a_terminal(["chat", "hello", *bird])
     assert code == 0
     assert screen.startswith("hello Squawk!\n")
-    assert re.search(r"\x1b\[2m1 in · 2 out · 0\.\d\d s · bird:polly\x1b\[0m", screen)
+    assert re.search(r"\x1b\[2m1 in \+ 2 out tokens · 0\.\d\d s · bird:polly\x1b\[0m", screen)
 
 
 def test_no_color_means_no_escapes(bird: list[str]) -> None:
@@ -520,4 +520,4 @@ def test_what_the_demo_shows_is_what_it_runs(capsys: Any) -> None:
             assert re.sub(r"\s+", "", line) in shown
     asked = [request.messages[-1].text for request in Echo.asked]
     assert any("今天是星期五，" in text for text in asked)
-    assert out.count("10 in · 2 out") == len(Echo.asked)
+    assert out.count("10 in + 2 out") == len(Echo.asked)

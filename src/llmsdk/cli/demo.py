@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from llmsdk.cli.terminal import printable, stats
 from llmsdk.results import Answer, Classification, Result
 
 WIDTH = 80
+NARROW = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ STEPS = (
     ),
     Step(
         "answer",
-        "from documents, with quotes that are checked; it says when they do not know",
+        "from documents, with checked quotes, or says it is not there",
         (
             'pages = ["Tom works in Berlin. He has a dog.", "Lucy works in Rome."]',
             'client.answer("Where does Lucy work?", context=pages)',
@@ -68,7 +70,7 @@ STEPS = (
     Step(
         "classify",
         "with the model's own probability of every label",
-        ('client.classify("The soup was cold and the waiter was rude.", ["good", "bad"])',),
+        ('client.classify("The soup was cold and bad.", ["good", "bad"])',),
     ),
 )
 
@@ -105,7 +107,10 @@ def _head(console: Console, model: str) -> None:
 
 
 def _load(console: Console, client: Any) -> None:
+    """Load the model, so that the first task's time is its own."""
     started = time.perf_counter()
+    if console.is_terminal:
+        console.print(Text("loading torch and the model ...", "dim"), end="\r")
     client.complete("1", max_tokens=1)
     seconds = time.perf_counter() - started
     console.print(Text(f"loaded in {seconds:.1f} s", "dim"), justify="right")
@@ -117,10 +122,25 @@ def _show(console: Console, number: int, step: Step, scope: dict[str, Any]) -> N
     console.print(Rule(title, align="left", style="cyan"))
     for line in step.lines:
         console.print(_code(line))
-        result = _execute(line, scope)
+        with _busy(console):
+            result = _execute(line, scope)
         if isinstance(result, Result):
-            console.print(Padding(_told(result), (0, 0, 0, 4)))
-            console.print(Text(stats(result), "dim"), justify="right")
+            console.print(_beside(_told(result), stats(result), console.width))
+
+
+def _busy(console: Console) -> AbstractContextManager[Any]:
+    return console.status("", spinner_style="cyan") if console.is_terminal else nullcontext()
+
+
+def _beside(told: RenderableType, figures: str, width: int) -> RenderableType:
+    """What came out, with its figures at the right margin, or below where there is no room."""
+    if width < NARROW:
+        return Padding(Group(told, Text(figures, "dim")), (0, 0, 0, 4))
+    table = Table.grid(expand=True, padding=(0, 0, 0, 2))
+    table.add_column(ratio=1, overflow="fold")
+    table.add_column(justify="right", vertical="bottom", no_wrap=True)
+    table.add_row(told, Text(figures, "dim"))
+    return Padding(table, (0, 0, 0, 2))
 
 
 def _execute(line: str, scope: dict[str, Any]) -> Any:
@@ -145,29 +165,27 @@ def _told(result: Result) -> RenderableType:
         case Classification():
             return scores(result)
         case Answer(answerable=False):
-            return Text("the documents do not say (answerable is False)", "bold yellow")
+            return Text("answerable=False: the documents do not say", "bold yellow")
         case Answer():
             quotes = [
-                Text(f"“{printable(e.quote)}” - document {e.source}, {e.start}:{e.end}", "dim") for e in result.evidence
+                Text(f"“{printable(e.quote)}” pages[{e.source}][{e.start}:{e.end}]", "dim") for e in result.evidence
             ]
             return Group(Text(printable(result.text), "bold green"), *quotes)
         case _:
-            return Text(printable(getattr(result, "text", "")), "bold green")
+            return Text(printable(getattr(result, "text", "")).strip(), "bold green")
 
 
 def _tail(console: Console, total: str) -> None:
     console.print()
     console.print(Rule(Text("and now on another model", "bold cyan"), align="left", style="cyan"))
-    console.print(f"That was {total}, on this machine. The same program runs on any backend; change one string:")
-    console.print()
+    console.print(f"That was {total}. For the same elsewhere, change one string:\n")
     rows = (
-        ('Client("openai:gpt-4.1")', "hosted; the key is in OPENAI_API_KEY"),
-        ('Client("local:Qwen/Qwen3-0.6B")', "any Hugging Face model, on CPU or GPU"),
-        ("Client()", 'whatever llmsdk.toml says: default = "openai:gpt-4.1"'),
+        ('Client("openai:gpt-4.1")', "a hosted API; its key in OPENAI_API_KEY"),
+        ('Client("local:Qwen/Qwen3-0.6B")', "any Hugging Face model, CPU or GPU"),
+        ("Client()", "the `default` of llmsdk.toml"),
     )
     table = Table.grid(padding=(0, 2))
     for code, what in rows:
         table.add_row(Syntax(f"  {code}", "python", theme="ansi_dark", background_color="default"), Text(what, "dim"))
     console.print(table)
-    console.print()
-    console.print("[dim]From the shell:[/] llmsdk demo -m openai:gpt-4.1[dim] · [/]llmsdk chat -m local:pocket Hello")
+    console.print("\n[dim]or from the shell:[/] llmsdk demo -m openai:gpt-4.1")

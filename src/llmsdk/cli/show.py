@@ -63,16 +63,19 @@ def _names(config: Path | None) -> None:
     from llmsdk.registry import Registry
 
     loaded = load(config)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]default[/]  {escape(loaded.default or 'none')}")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_row("default", escape(loaded.default or "none"))
     for alias in loaded.models.values():
         options = "".join(f", {name} = {value!r}" for name, value in alias.options.items())
-        console.print(f"[bold]alias[/]    {escape(alias.name)} = {escape(' > '.join(alias.targets) + options)}")
+        table.add_row("alias", escape(alias.name), escape(" > ".join(alias.targets) + options))
     installed = {item.name: item.origin for item in Registry(loaded).installed()}
     for name in sorted({*installed, *loaded.providers}):
         kind = loaded.providers.get(name, {}).get("kind", name)
-        origin = installed.get(name) if kind == name else f"kind {kind}"
-        console.print(f"[bold]provider[/] {escape(name)}:MODEL  [dim]{escape(origin or 'not installed')}[/]")
+        origin = installed.get(name, "not installed") if kind == name else f"kind {kind}"
+        table.add_row("provider", f"{escape(name)}:MODEL", f"[dim]{escape(origin)}[/]")
+    console = Console(highlight=False)
+    console.print(table)
     console.print("[dim]llmsdk models PROVIDER asks that provider for its models.[/]")
 
 

@@ -80,7 +80,7 @@ def about(result: Result) -> None:
 def stats(result: Result) -> str:
     """Tokens, cost and time, in a few words."""
     usage, cost = result.usage, result.cost
-    tokens = f"{_count(usage.input_tokens)} in · {_count(usage.output_tokens)} out"
+    tokens = f"{_count(usage.input_tokens)} in + {_count(usage.output_tokens)} out tokens"
     mark = "~" if usage.source in ("estimate", "mixed") else ""
     money = f" · ${cost:.6f}".rstrip("0").rstrip(".") if cost else ""
     return f"{mark}{tokens}{money} · {result.timing.total:.2f} s"
