@@ -26,7 +26,7 @@ class LocalSettings(Settings):
     dtype: str = "auto"
     """``auto`` (float32 on the CPU, bfloat16 on CUDA), ``float32``, ``bfloat16`` or ``float16``."""
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads of one forward pass; ``None`` leaves it to torch."""
+    """CPU threads of one forward pass; ``None`` takes one for a tiny model and else leaves it to torch."""
     max_batch: int = Field(default=16, ge=1)
     """Sequences that run at the same time in one model; more wait their turn."""
     max_len: int | None = Field(default=None, ge=2)
