@@ -61,7 +61,8 @@ def _section(console: Console, title: str, rows: Any) -> None:
 
 
 def _installed() -> Iterator[Row]:
-    yield "llmsdk", version("llmsdk"), f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    yield "llmsdk", version("llmsdk"), ""
+    yield "python", f"{platform.python_version()}, {platform.system()} {platform.machine()}", ""
     yield "core", ", ".join(_versions(CORE)), ""
     for extra, names in EXTRAS.items():
         missing = [name for name in names if _version(name) is None]
