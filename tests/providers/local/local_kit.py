@@ -35,7 +35,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     "mistral": {**COMMON, "num_key_value_heads": 2, "sliding_window": 24, "max_position_embeddings": 256},
     "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 256},
     "rwkv": {"hidden_size": 48, "num_hidden_layers": 2, "attention_hidden_size": 48},
-    "mamba2": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "num_heads": 8, "head_dim": 8, "n_groups": 1},
+    "mamba2": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "state_size": 8,
+        "num_heads": 8,
+        "head_dim": 8,
+        "n_groups": 1,
+    },
 }
 
 

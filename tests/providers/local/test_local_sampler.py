@@ -1,0 +1,180 @@
+"""From logits to a token: values checked, filters as transformers has them, seeds that hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
+
+from llmsdk.errors import InputError
+from llmsdk.types import Request
+
+torch = pytest.importorskip("torch", reason="the local runtime needs torch")
+torch.set_num_threads(1)
+
+
+def sampling(**fields: Any) -> Sampling:
+    return Sampling.of(Request("m", "p", **fields))
+
+
+def draws(rule: Sampling, logits: Any, count: int = 400, prompt: tuple[int, ...] = ()) -> list[int]:
+    """Tokens drawn from ever the same logits."""
+    sampler = Sampler(rule, prompt, len(logits))
+    return [sampler.pick(logits) for _ in range(count)]
+
+
+LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"temperature": "1"},
+        {"temperature": True},
+        {"top_k": 0},
+        {"top_k": 1.5},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"min_p": 1.5},
+        {"repetition_penalty": 0.0},
+        {"presence_penalty": math.nan},
+        {"frequency_penalty": math.inf},
+        {"logit_bias": {-1: 1.0}},
+        {"logit_bias": {1: math.nan}},
+        {"seed": 1.0},
+        {"seed": 2**64},
+    ],
+)
+def test_values_that_mean_nothing(fields: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        sampling(**fields)
+    assert caught.value.argument in fields
+
+
+def test_without_a_temperature_the_most_probable_token_is_taken() -> None:
+    assert sampling() == Sampling(temperature=0.0)
+    assert set(draws(sampling(), LOGITS, 5)) == {0}
+
+
+@pytest.mark.parametrize("fields", [{"top_p": 0.9}, {"top_k": 3}, {"min_p": 0.1}])
+def test_asking_for_a_filter_is_asking_to_draw(fields: dict[str, Any]) -> None:
+    assert sampling(**fields).temperature == 1.0
+    assert sampling(**fields, temperature=0).temperature == 0
+
+
+# --- filters ------------------------------------------------------------------------------------------------------
+
+
+def allowed(rule: dict[str, Any]) -> set[int]:
+    """The tokens that transformers leaves under the same rule."""
+    from transformers import generation
+
+    logits = LOGITS[None].clone()
+    kinds = {"temperature": "Temperature", "top_k": "TopK", "top_p": "TopP", "min_p": "MinP"}
+    for name, kind in kinds.items():
+        if name in rule:
+            logits = getattr(generation, f"{kind}LogitsWarper")(rule[name])(torch.zeros(1, 1, dtype=torch.long), logits)
+    return {token for token in range(len(LOGITS)) if logits[0, token] > -math.inf}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"top_k": 1},
+        {"top_k": 3},
+        {"top_k": 99},
+        {"top_p": 0.05},
+        {"top_p": 0.5},
+        {"top_p": 0.9},
+        {"top_p": 1.0},
+        {"min_p": 0.1},
+        {"min_p": 1.0},
+        {"temperature": 2.0, "top_k": 4, "top_p": 0.8, "min_p": 0.2},
+        {"temperature": 0.3, "top_p": 0.95},
+    ],
+)
+def test_filters_leave_what_transformers_leaves(rule: dict[str, Any]) -> None:
+    drawn = draws(sampling(**{"temperature": 1.0, **rule}, seed=1), LOGITS, 1000)
+    assert set(drawn) == allowed(rule)
+
+
+def test_draws_have_the_chances_of_the_softmax() -> None:
+    drawn = draws(sampling(temperature=1.5, seed=7), LOGITS, 8_000)
+    for token, chance in enumerate((LOGITS / 1.5).softmax(-1).tolist()):
+        assert drawn.count(token) / 8_000 == pytest.approx(chance, abs=0.02)
+
+
+def test_the_smallest_temperature_is_still_a_number() -> None:
+    assert set(draws(sampling(temperature=1e-45), LOGITS, 20)) == {0}
+
+
+# --- penalties ----------------------------------------------------------------------------------------------------
+
+
+def test_repetition_penalty_counts_the_prompt_and_is_that_of_transformers() -> None:
+    from transformers.generation import RepetitionPenaltyLogitsProcessor
+
+    prompt = (0, 5)
+    theirs = RepetitionPenaltyLogitsProcessor(3.0)(torch.tensor([prompt]), LOGITS[None].clone())
+    ours = Sampler(sampling(repetition_penalty=3.0), prompt, len(LOGITS))._adjusted(LOGITS)
+    assert torch.equal(ours, theirs[0])
+
+
+def test_presence_is_paid_once_and_frequency_each_time() -> None:
+    assert draws(sampling(presence_penalty=1.2), LOGITS, 4) == [0, 1, 0, 0]
+    assert draws(sampling(frequency_penalty=0.6), LOGITS, 6) == [0, 0, 1, 0, 2, 1]
+
+
+def test_the_prompt_costs_neither_presence_nor_frequency() -> None:
+    assert draws(sampling(presence_penalty=5.0, frequency_penalty=5.0), LOGITS, 1, prompt=(0, 0)) == [0]
+
+
+def test_bias_is_added() -> None:
+    assert draws(sampling(logit_bias={5: 5.5}), LOGITS, 1) == [5]
+    assert draws(sampling(logit_bias={0: -100.0}), LOGITS, 1) == [1]
+
+
+# --- seeds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, -1, 2**64 - 1, -(2**63)])
+def test_a_seed_gives_the_same_tokens_whatever_else_is_drawn(seed: int) -> None:
+    rule = sampling(temperature=1.0, seed=seed)
+    alone = draws(rule, LOGITS, 50)
+    one, other = Sampler(rule, (), len(LOGITS)), Sampler(sampling(temperature=1.0), (), len(LOGITS))
+    between = []
+    for _ in range(50):
+        torch.rand(3)
+        other.pick(LOGITS)
+        between.append(one.pick(LOGITS))
+    assert between == alone
+
+
+def test_without_a_seed_draws_differ() -> None:
+    rule = sampling(temperature=1.0)
+    assert draws(rule, LOGITS, 60) != draws(rule, LOGITS, 60)
+
+
+# --- logprobs -----------------------------------------------------------------------------------------------------
+
+
+def test_logprobs_are_the_models_own() -> None:
+    chances = LOGITS.log_softmax(-1).tolist()
+    chosen, best = logprobs(LOGITS, 3, 2)
+    assert chosen == pytest.approx(chances[3])
+    assert [token for token, _ in best] == [0, 1]
+    assert [chance for _, chance in best] == pytest.approx(chances[:2])
+
+
+@pytest.mark.parametrize(("top", "count"), [(0, 0), (99, 6)])
+def test_as_many_alternatives_as_there_are(top: int, count: int) -> None:
+    assert len(logprobs(LOGITS, 0, top)[1]) == count
