@@ -29,7 +29,7 @@ class ToolCalls:
         """The deltas in a ``tool_calls`` list: of a chunk, or of a whole message, where each item is a call."""
         for piece in pieces if isinstance(pieces, list) else ():
             if isinstance(piece, Mapping):
-                inner = piece.get("function")
+                inner = piece.get("function") or piece.get("custom")
                 yield self._delta(piece, inner if isinstance(inner, Mapping) else {}, whole=whole)
 
     def feed_legacy(self, piece: Mapping[str, Any]) -> ToolCallDelta:
@@ -48,7 +48,7 @@ class ToolCalls:
         name = "" if slot in self._named else name
         if name:
             self._named.add(slot)
-        return ToolCallDelta(slot, call_id if made else "", name, _arguments(function.get("arguments")), self._choice)
+        return ToolCallDelta(slot, call_id if made else "", name, _arguments(function.get("arguments", function.get("input"))), self._choice)
 
     def _slot(self, index: Any, call_id: str, name: str) -> int:
         """Which call a piece belongs to; one past the last for a new one."""

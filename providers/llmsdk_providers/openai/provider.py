@@ -170,6 +170,7 @@ class Wire:
 def _headers(settings: OpenAISettings, key: str | None) -> tuple[Header, ...]:
     named = {
         "content-type": "application/json",
+        "user-agent": "llmsdk",  # some hosts refuse requests without one
         "authorization": f"Bearer {key}" if key else None,
         "openai-organization": settings.organization,
         "openai-project": settings.project,
