@@ -11,6 +11,7 @@ import pytest
 import trustme
 from wire import Handler, Server
 
+import llmsdk.io.http  # noqa: F401 - its import takes a while, which no test should find in its own time
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO

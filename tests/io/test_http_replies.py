@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import random
-import time
 import zlib
 from typing import Any
 
@@ -315,9 +314,7 @@ def test_values_beyond_ascii_pass(face: Any, serve: Any) -> None:
     ],
 )
 def test_urls_that_cannot_be_asked(face: Any, url: str) -> None:
-    began = time.monotonic()
     with pytest.raises(ConfigError) as caught:
         face(lambda io: ask(io, post(url)))
     assert caught.value.hint
     assert "sk-1" not in str(caught.value)
-    assert time.monotonic() - began < 1

@@ -26,10 +26,14 @@ class Place:
     proxy: Proxy | None = None
     secrets: tuple[str, ...] = ()
 
-    def quote(self, data: bytes | str) -> str:
-        """Words of the peer, cut and without secrets."""
+    def words(self, data: bytes | str) -> str:
+        """Words of the peer, without secrets."""
         text = data if isinstance(data, str) else data.decode("latin-1")
-        return repr(redact(text[:MAX_LOOK], self.secrets)[:MAX_QUOTE])
+        return redact(text[:MAX_LOOK], self.secrets + (self.proxy.secrets if self.proxy else ()))
+
+    def quote(self, data: bytes | str) -> str:
+        """Words of the peer, without secrets, cut and in quotes."""
+        return repr(self.words(data)[:MAX_QUOTE])
 
     @property
     def via(self) -> str:
@@ -47,8 +51,10 @@ def translate(error: Exception, clock: Clock, place: Place) -> LLMError:
             return disconnected(clock, place, "another request on the same HTTP/2 connection ran out of time")
         case Unreachable():
             return unreachable(error.cause, place)
-        case NotHTTP():
+        case NotHTTP() if clock.sent:
             return not_http(error.data, place)
+        case NotHTTP():
+            return _refused_by_proxy(f"it is no HTTP proxy, its first words are {place.quote(error.data)}", place)
     return _translate_library(error, clock, place)
 
 
@@ -168,12 +174,14 @@ def _why(cause: BaseException) -> str:
             return str(cause)[:200]
 
 
-def _refused_by_proxy(text: str, place: Place) -> ConnectFailed:
+def _refused_by_proxy(reason: str, place: Place) -> ConnectFailed:
+    """A proxy that answers with a fault of its own (5xx) may do better later; anything else stays as it is."""
     label = place.proxy.label if place.proxy else "the proxy"
+    denied = reason.startswith("407") or "password" in reason
     return ConnectFailed(
-        f"the proxy {label} does not connect to {place.address.label}: {place.quote(text)}",
-        hint="Check the user and password in the proxy's URL." if text.startswith("407") or "password" in text else "",
-        retryable=not text.startswith("4") and "password" not in text,
+        f"the proxy {label} does not connect to {place.address.label}: {place.words(reason)[:200]}",
+        hint="Check the user and password in the proxy's URL." if denied else "",
+        retryable=reason.startswith(("5", "Proxy Server could not connect")),
         sent=False,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn, Protocol, Self, TypeVar, cast
+from typing import Any, Literal, NoReturn, Protocol, Self, TypeVar, cast
 
 import httpcore2
 
@@ -19,6 +19,7 @@ from llmsdk.errors import ClientClosed, ConfigError, InputError, InvalidBody, LL
 from llmsdk.io import Clock, HTTPRequest, TransportOptions
 from llmsdk.io.body import Decoder, decoder
 from llmsdk.io.faults import Place, redirected, translate
+from llmsdk.io.guard import LoopGuard, SyncGuard
 from llmsdk.io.limit import Limit, Wait
 from llmsdk.io.route import Address, Proxy, proxy_for, trust
 from llmsdk.io.sockets import SyncNetwork
@@ -175,8 +176,8 @@ class Reply:
     __slots__ = ("_body", "_closed", "_decoder", "_fail", "headers", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: Body, fail: Callable[[Exception], LLMError]):
-        self.status = status
-        self.headers = headers
+        self.status: int = status
+        self.headers: Mapping[str, str] = headers
         self._body = body
         self._fail = fail
         self._decoder: Decoder | None = None
@@ -244,6 +245,22 @@ class Link:
     layers: int
     http2: bool
 
+    @property
+    def greeting(self) -> Literal["", "http", "socks"]:
+        if self.proxy is None:
+            return ""
+        return "socks" if self.proxy.scheme.startswith("socks") else "http"
+
+
+class _SyncPool(httpcore2.ConnectionPool):
+    def create_connection(self, origin: httpcore2.Origin) -> Any:
+        return SyncGuard(super().create_connection(origin), httpcore2.ConnectionNotAvailable)
+
+
+class _LoopPool(httpcore2.AsyncConnectionPool):
+    def create_connection(self, origin: httpcore2.Origin) -> Any:
+        return LoopGuard(super().create_connection(origin), httpcore2.ConnectionNotAvailable)
+
 
 def connect_sync(options: TransportOptions, to: Address) -> Link:
     """A pool of blocking connections. Opens nothing yet."""
@@ -257,7 +274,7 @@ def connect_sync(options: TransportOptions, to: Address) -> Link:
 
         return Link(handle, _SyncBody, aclose, *how)
 
-    return _link(options, to, httpcore2.ConnectionPool, SyncNetwork(httpcore2.WriteError), link)
+    return _link(options, to, _SyncPool, SyncNetwork(httpcore2.WriteError), link)
 
 
 def connect_loop(options: TransportOptions, to: Address) -> Link:
@@ -266,7 +283,7 @@ def connect_loop(options: TransportOptions, to: Address) -> Link:
     def link(pool: Any, *how: Any) -> Link:
         return Link(pool.handle_async_request, _LoopBody, pool.aclose, *how)
 
-    return _link(options, to, httpcore2.AsyncConnectionPool, LoopNetwork(httpcore2.WriteError), link)
+    return _link(options, to, _LoopPool, LoopNetwork(httpcore2.WriteError), link)
 
 
 def _link(
@@ -303,7 +320,7 @@ async def _bounded(waiting: Awaitable[T], limit: Limit, wait: Wait) -> T:
 async def send(request: HTTPRequest, clock: Clock, link: Link, to: Address, closed: Callable[[], bool]) -> Reply:
     """Send a request and wait for the head of its reply; see ``IO.send``."""
     place = Place(to, link.proxy, request.secrets)
-    limit = Limit(clock, link.layers)
+    limit = Limit(clock, link.layers, greeting=link.greeting)
 
     def fail(error: Exception) -> LLMError:
         if closed():

@@ -49,15 +49,21 @@ class NotHTTP(Fault):
         self.data = data
 
 
+_SOCKS = (1, 5)
+"""First bytes of what a client says to a SOCKS proxy. No HTTP request begins so."""
+
+
 class Limit:
     """What the HTTP library believes to be a timeout. ``layers`` is the number of TLS layers below the request itself:
     with fewer, the bytes belong to a proxy and to the connecting."""
 
-    __slots__ = ("clock", "layers", "stream")
+    __slots__ = ("clock", "greeting", "layers", "stream")
 
-    def __init__(self, clock: Clock, layers: int) -> None:
+    def __init__(self, clock: Clock, layers: int, *, greeting: Literal["", "http", "socks"] = "") -> None:
         self.clock: Clock = clock
         self.layers: int = layers
+        self.greeting: Literal["", "http", "socks"] = greeting
+        """What a proxy speaks that may have to be greeted before the request."""
         self.stream: Any = None
         """The connection that was opened for this attempt, if one was."""
 
@@ -77,18 +83,32 @@ class Limit:
         self.clock.reused = False
         self.clock.connecting = self.clock.now()
 
-    def sending(self, layers: int) -> Wait:
-        if layers < self.layers:
+    def connecting(self, layers: int) -> bool:
+        """Whether what passes now, under ``layers`` of TLS, is still talk with a proxy."""
+        return layers < self.layers or self.greeting == "socks"
+
+    def sending(self, layers: int, data: bytes) -> Wait:
+        if self.greeting == "socks" and data[0] not in _SOCKS:
+            self.greeting = ""
+        if self.connecting(layers):
             return "connect"
         self.clock.sent = True
         return "send"
 
     def received(self, layers: int, data: bytes, first: bytes) -> None:
-        if layers < self.layers:
+        if self.connecting(layers):
+            if self.greeting == "http":
+                self.greeting = ""
+                _check_first(data, first)
             return
-        if not self.clock.received and data and not data.startswith(first[: len(data)]):
-            raise NotHTTP(data[:4000])
+        if not self.clock.received:
+            _check_first(data, first)
         self.clock.received += len(data)
+
+
+def _check_first(data: bytes, first: bytes) -> None:
+    if not data.startswith(first[: len(data)]):
+        raise NotHTTP(data[:4000])
 
 
 def readable(sock: Any) -> bool:

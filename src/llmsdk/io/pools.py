@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import AsyncGenerator, MutableMapping
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, MutableMapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from llmsdk.errors import ClientClosed
 from llmsdk.io import Clock, HTTPReply, HTTPRequest, TransportOptions
-from llmsdk.io.portal import Portal
+from llmsdk.io.portal import Portal, PortalThread
 from llmsdk.io.route import Address, address
 
 if TYPE_CHECKING:
@@ -26,27 +28,27 @@ class Pools:
     """All connections of a client, by their options and origin. Opens none before the first request."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._start()
 
     def _start(self) -> None:
         self._process = os.getpid()
         self._sync: dict[Key, Link] = {}
         self._loops: MutableMapping[Any, _Loop] = WeakKeyDictionary()
-        self._portal = Portal(self)
+        self._thread = PortalThread()
 
     def _check(self) -> None:
         if self.closed:
             raise ClientClosed("the client is closed")
         if self._process != os.getpid():
-            _inherited.append((self._sync, self._loops, self._portal))
+            _inherited.append((self._sync, self._loops, self._thread))
             self._start()
 
     @property
     def portal(self) -> Portal:
         """A loop for providers that need one; its thread starts at the first use."""
         self._check()
-        return self._portal
+        return Portal(self, self._thread)
 
     async def send(self, request: HTTPRequest, clock: Clock, *, loop: bool) -> HTTPReply:
         """Send a request over a blocking connection, or over one of the running loop.
@@ -96,7 +98,7 @@ class Pools:
         if self._process == os.getpid():
             for link in links:
                 drive(link.aclose())
-            self._portal.close()
+            self._thread.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, and the blocking ones. Other loops close theirs when they end."""
@@ -107,6 +109,15 @@ class Pools:
         loop = self._loops.pop(current_loop(), None)
         if loop is not None and self._process == os.getpid():
             await loop.end()
+
+    def __del__(self) -> None:
+        # Dropped, not closed. Connections must not warn for that; those of a loop close as soon as it turns.
+        if self.closed or sys.is_finalizing() or self._process != os.getpid():
+            return
+        for loop, kept in list(self._loops.items()):
+            if kept.links:
+                _later(loop, kept.end)
+        self.close()
 
 
 class _Loop:
@@ -144,6 +155,19 @@ def current_loop() -> Any:
         import trio
 
         return trio.lowlevel.current_trio_token()
+
+
+def _later(loop: Any, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work`` as a task of a loop, from anywhere; not at all if the loop has ended."""
+    import asyncio
+
+    with contextlib.suppress(RuntimeError):  # both for a loop that is closed; trio.RunFinishedError is one
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            loop.call_soon_threadsafe(lambda: asyncio.ensure_future(work(), loop=loop))
+            return
+        import trio
+
+        loop.run_sync_soon(trio.lowlevel.spawn_system_task, work)
 
 
 def _http() -> ModuleType:

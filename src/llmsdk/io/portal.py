@@ -7,7 +7,6 @@ caller takes all that is there at once, so that a fast stream costs a fraction o
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future, InvalidStateError
@@ -30,14 +29,48 @@ ROOM = 256
 """Items that may wait in a feed before its source is held up."""
 
 
-class Portal:
+class PortalThread:
     """A daemon thread with a loop, started at the first use; a forked child starts its own."""
 
-    def __init__(self, pools: Pools) -> None:
-        self._pools = pools
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: tuple[BlockingPortal, AbstractContextManager[BlockingPortal], int] | None = None
+        self._running: tuple[BlockingPortal, AbstractContextManager[BlockingPortal]] | None = None
         self._closed = False
+
+    def start(self, work: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
+        """Run ``work`` as a task of the loop. Cancelling the future cancels the task.
+
+        Raises:
+            ClientClosed: the thread has been ended.
+        """
+        with self._lock:
+            if self._closed:
+                raise ClientClosed("the client is closed")
+            if self._running is None:
+                from anyio.from_thread import start_blocking_portal
+
+                manager = start_blocking_portal("asyncio", name="llmsdk-portal")
+                self._running = (manager.__enter__(), manager)
+            return self._running[0].start_task_soon(work, *args)
+
+    def close(self) -> None:
+        """Cancel what runs and end the thread."""
+        with self._lock:
+            self._closed = True
+            running, self._running = self._running, None
+        if running is not None:
+            running[0].start_task_soon(running[0].stop, True)
+            running[1].__exit__(None, None, None)
+
+
+class Portal:
+    """A way to run things on the loop of a ``PortalThread``."""
+
+    __slots__ = ("_pools", "_thread")
+
+    def __init__(self, pools: Pools, thread: PortalThread) -> None:
+        self._pools = pools
+        self._thread = thread
 
     def bridge(self, invoke: Callable[[R, IO], AsyncIterator[T]]) -> Callable[[R, IO], AsyncGenerator[T]]:
         """``invoke`` as a function of the same kind whose stream runs on the portal's loop."""
@@ -54,7 +87,7 @@ class Portal:
         """
         feed: Feed[T] = Feed()
         inner = self._inner(io.clock)
-        task = self._start(_pump, make, inner, self._inner(None), feed)
+        task = self._thread.start(_pump, make, inner, self._inner(None), feed)
         try:
             while True:
                 items, more = feed.take()
@@ -69,32 +102,12 @@ class Portal:
 
     async def call(self, work: Callable[[IO], Awaitable[T]], io: IO) -> T:
         """The result of ``work(io of the portal)``, awaited on its loop; such as a provider's ``aclose``."""
-        return await io.wait(self._start(work, self._inner(io.clock)))
+        return await io.wait(self._thread.start(work, self._inner(io.clock)))
 
     def _inner(self, clock: Clock | None) -> IO:
         from llmsdk.io.loop import LoopIO
 
         return LoopIO(self._pools, clock)
-
-    def _start(self, work: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
-        with self._lock:
-            if self._closed:
-                raise ClientClosed("the client is closed")
-            if self._running is None or self._running[2] != os.getpid():
-                from anyio.from_thread import start_blocking_portal
-
-                manager = start_blocking_portal("asyncio", name="llmsdk-portal")
-                self._running = (manager.__enter__(), manager, os.getpid())
-            return self._running[0].start_task_soon(work, *args)
-
-    def close(self) -> None:
-        """Cancel what runs and end the thread."""
-        with self._lock:
-            self._closed = True
-            running, self._running = self._running, None
-        if running is not None and running[2] == os.getpid():
-            running[0].start_task_soon(running[0].stop, True)
-            running[1].__exit__(None, None, None)
 
 
 class Feed(Generic[T]):
@@ -164,4 +177,4 @@ async def _pump(make: Callable[[IO], AsyncIterator[T]], io: IO, patient: IO, fee
         feed.end()
 
 
-__all__ = ["Feed", "Portal"]
+__all__ = ["Feed", "Portal", "PortalThread"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -121,6 +122,13 @@ class Proxy:
     @property
     def label(self) -> str:
         return f"{self.scheme}://{Address(self.scheme, self.host, self.port, b'').label}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The password, and the form in which HTTP sends it."""
+        if self.credentials is None:
+            return ()
+        return self.credentials[1], b64encode(":".join(self.credentials).encode()).decode()
 
 
 def proxy_for(options: TransportOptions, to: Address) -> Proxy | None:

@@ -81,7 +81,7 @@ class SyncStream:
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
         limit: Limit = timeout
-        wait: Wait = "receive" if self._layers >= limit.layers else "connect"
+        wait: Wait = "connect" if limit.connecting(self._layers) else "receive"
         try:
             self._link.settimeout(limit.left(wait))
             data = self._link.recv(max_bytes)
@@ -96,7 +96,7 @@ class SyncStream:
         if not buffer:
             return
         limit: Limit = timeout
-        wait = limit.sending(self._layers)
+        wait = limit.sending(self._layers, buffer)
         view = memoryview(buffer)
         try:
             while view:

@@ -25,7 +25,7 @@ class LoopStream:
         import anyio
 
         limit: Limit = timeout
-        wait: Wait = "receive" if self._layers >= limit.layers else "connect"
+        wait: Wait = "connect" if limit.connecting(self._layers) else "receive"
         left = limit.left(wait)
         data: bytes | None = None
         try:
@@ -49,7 +49,7 @@ class LoopStream:
         import anyio
 
         limit: Limit = timeout
-        wait = limit.sending(self._layers)
+        wait = limit.sending(self._layers, buffer)
         left = limit.left(wait)
         done = False
         try:
