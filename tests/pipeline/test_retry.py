@@ -72,7 +72,9 @@ def test_the_providers_word_against_a_retry_is_obeyed() -> None:
     assert len(provider.requests) == 1
 
 
-@given(st.lists(st.sampled_from(["busy", "unknown", "ok", "no"]), min_size=1, max_size=6), st.booleans(), st.integers(1, 5))
+@given(
+    st.lists(st.sampled_from(["busy", "unknown", "ok", "no"]), min_size=1, max_size=6), st.booleans(), st.integers(1, 5)
+)
 def test_any_sequence_of_faults_has_one_settled_row_an_attempt(faults: list[str], unknown: bool, attempts: int) -> None:
     scripts = {
         "busy": [Overloaded("busy")],
