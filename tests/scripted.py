@@ -11,11 +11,15 @@ from llmsdk.types import Event, Finish, Output, Request, Score, TextDelta, Usage
 
 Script = Sequence[Event | BaseException]
 FULL = Capabilities(
-    complete=True, suffix=False, schema="strict", tools=True, options=frozenset({"max_tokens", "temperature", "stop", "seed", "n"})
-)  # fmt: skip
+    complete=True,
+    schema="strict",
+    tools=True,
+    options=frozenset({"max_tokens", "temperature", "stop", "seed", "n"}),
+)
+USED = Usage(7, 3)
 
 
-def says(text: str, *, reason: Any = "stop", usage: Usage | None = Usage(7, 3)) -> list[Event]:
+def says(text: str, *, reason: Any = "stop", usage: Usage | None = USED) -> list[Event]:
     """A whole reply, a piece a character."""
     return [*(TextDelta(char) for char in text), *([usage] if usage else []), Finish(reason, reason)]
 

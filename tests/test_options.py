@@ -79,11 +79,11 @@ def test_a_bad_prompt_is_named(prompt: Any) -> None:
 
 def test_an_unknown_keyword_is_a_type_error_with_a_guess() -> None:
     with Client("scripted:m", provider=Scripted()) as client:
-        with pytest.raises(TypeError, match="temprature.*did you mean 'temperature'"):
+        with pytest.raises(TypeError, match=r"temprature.*did you mean 'temperature'"):
             client.complete("x", temprature=1)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="tools"):
             client.complete("x", tools=[])  # type: ignore[call-overload]
-        with pytest.raises(TypeError, match="Client.*modle"):
+        with pytest.raises(TypeError, match=r"Client.*modle"):
             Client("scripted:m", provider=Scripted(), modle="x")  # type: ignore[call-arg]
 
 

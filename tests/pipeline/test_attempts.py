@@ -110,9 +110,7 @@ def test_a_cut_reply_never_passes_for_whole(stream: bool) -> None:
     provider = Scripted(cut)
     with client(provider) as c:
         with pytest.raises(StreamInterrupted) as caught:
-            result: Any = c.complete("x", stream=stream)
-            for _ in result:
-                pass
+            _ = c.complete("x", stream=True).result if stream else c.complete("x")
         assert caught.value.partial == "Once upon a ti"
         assert settled(c) == ["estimated"]
         assert caught.value.usage is not None
@@ -172,7 +170,7 @@ def test_leaving_a_stream_ends_it_and_settles_its_row(leave: str) -> None:
             next(stream)
             with pytest.warns(ResourceWarning, match="dropped"):
                 del stream
-                gc.collect()
+            gc.collect()
         assert provider.closed == 1
         assert settled(c) == ["estimated"]
 

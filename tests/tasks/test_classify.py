@@ -69,8 +69,18 @@ def test_useless_logprobs_fall_back_to_asking_and_say_so() -> None:
     assert provider.requests[1].schema is not None
 
 
-@pytest.mark.parametrize("reply", ["no", "{}", '{"good": 1}', '{"good": "x", "bad": 1}', '{"good": -1, "bad": 2}', "[1]",
-                                   '{"good": 0, "bad": 0}'])  # fmt: skip
+NONSENSE = [
+    "no",
+    "{}",
+    "[1]",
+    '{"good": 1}',
+    '{"good": "x", "bad": 1}',
+    '{"good": -1, "bad": 2}',
+    '{"good": 0, "bad": 0}',
+]
+
+
+@pytest.mark.parametrize("reply", NONSENSE)
 def test_stated_nonsense_is_an_error_with_what_was_said(reply: str) -> None:
     with client(Scripted(says(reply))) as c, pytest.raises(SchemaMismatch) as caught:
         c.classify("x", ["good", "bad"])
