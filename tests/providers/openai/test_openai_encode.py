@@ -95,7 +95,6 @@ def test_everything() -> None:
 
 
 def test_a_conversation_with_tools() -> None:
-    look = ToolCall("c1", "look", '{"city":"Paris"}')
     turns = (
         Message("system", "Be brief."),
         Message("user", (Text("How is "), Text("the weather?"))),
