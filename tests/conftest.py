@@ -8,12 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ("LLMSDK_TEST_", "LLMSDK_REQUIRE_")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _home = ""
+
+# Timings are no test's business: a busy machine must not fail one.
+hypothesis.settings.register_profile("llmsdk", deadline=None)
+hypothesis.settings.load_profile("llmsdk")
 
 
 def pytest_configure() -> None:
