@@ -364,4 +364,4 @@ async def checked(reply: Reply, place: Place) -> Reply:
     raise failure
 
 
-__all__ = ["Link", "Reply", "checked", "connect_loop", "connect_sync", "send", "system_trust"]
+__all__ = ["Link", "Reply", "checked", "connect_loop", "connect_sync", "headers_of", "send", "system_trust"]
