@@ -2,7 +2,8 @@
 
 Follows the WHATWG event stream grammar: lines end in LF, CRLF or CR, ``data`` lines join with LF, an event ends at a
 blank line, a line that begins with a colon is a comment. An event cut off by the end of the stream is discarded, as
-the grammar says; whether the stream was complete is for the dialect to know.
+the grammar says; whether the stream was complete is for the dialect to know. One thing is stricter: an event with
+empty data, which some servers send to keep a connection alive, is discarded too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from llmsdk.errors import ResponseTooLarge
 
 MAX_EVENT = 16 * 2**20
 """Bytes of one event. More is not a token stream."""
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +27,18 @@ class ServerSentEvent:
 
 
 class SSEDecoder:
-    """Feed it chunks, get whole events."""
+    """Feed it chunks, get whole events. An event is out with the byte that ends it, in linear time."""
 
-    __slots__ = ("_buffer", "_data", "_event", "_first", "_size")
+    __slots__ = ("_after_cr", "_data", "_event", "_head", "_line", "_size")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._head: bytes | None = b""
+        """The first bytes, until it is clear whether they are a byte order mark."""
+        self._line = bytearray()
         self._data: list[bytes] = []
         self._event = b""
-        self._first = True
         self._size = 0
+        self._after_cr = False
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """Yield the events that ``chunk`` completes.
@@ -42,40 +46,50 @@ class SSEDecoder:
         Raises:
             ResponseTooLarge: an event, or a line without end, grows past ``MAX_EVENT``.
         """
-        buffer = self._buffer + chunk if self._buffer else chunk
-        if self._first and buffer:
-            if len(buffer) < 3 and b"\xef\xbb\xbf".startswith(buffer):
-                self._buffer = buffer
-                return
-            self._first = False
-            buffer = buffer.removeprefix(b"\xef\xbb\xbf")
-        if b"\r" in buffer:
-            # A CR at the very end may be half of a CRLF: it waits for the next chunk.
-            held = buffer.endswith(b"\r")
-            buffer = buffer[:-1] if held else buffer
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            *lines, rest = buffer.split(b"\n")
-            self._buffer = rest + b"\r" if held else rest
-        else:
-            *lines, self._buffer = buffer.split(b"\n")
-        if self._size + len(self._buffer) > MAX_EVENT:
-            raise ResponseTooLarge(f"one event of the stream is larger than {MAX_EVENT} bytes")
+        if self._head is not None:
+            chunk = self._begin(chunk)
+        if self._after_cr and chunk:
+            chunk = chunk.removeprefix(b"\n")
+            self._after_cr = False
+        if b"\r" in chunk:
+            # The CR ends its line at once. A LF that comes with the next chunk belongs to it.
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = chunk.split(b"\n")
+        if lines and self._line:
+            lines[0] = bytes(self._line) + lines[0]
+            self._line.clear()
         for line in lines:
             if line:
                 self._field(line)
             elif self._data:
-                yield self._take()
+                event = self._take()
+                if event.data:
+                    yield event
             else:
                 self._event = b""
+        self._line += rest
+        self._check(len(self._line))
+
+    def _begin(self, chunk: bytes) -> bytes:
+        head = (self._head or b"") + chunk
+        if len(head) < len(_BOM) and _BOM.startswith(head):
+            self._head = head
+            return b""
+        self._head = None
+        return head.removeprefix(_BOM)
+
+    def _check(self, more: int) -> None:
+        if self._size + more > MAX_EVENT:
+            raise ResponseTooLarge(f"one event of the stream is larger than {MAX_EVENT} bytes")
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value[1:] if value[:1] == b" " else value
         if name == b"data":
             self._data.append(value)
-            self._size += len(value)
-            if self._size > MAX_EVENT:
-                raise ResponseTooLarge(f"one event of the stream is larger than {MAX_EVENT} bytes")
+            self._size += len(value) + 1
+            self._check(0)
         elif name == b"event":
             self._event = value
 
