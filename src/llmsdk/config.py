@@ -412,7 +412,8 @@ def _fault(
         return unknown(path, (field.alias or name for name, field in table.model_fields.items()), source)
     what = "is required" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
     what = what.replace("Input should be", "must be", 1)
-    return ConfigError(f"{_place(source, path)}: {what}", key=".".join(path))
+    hint = "Correct it there; docs/config.md shows every key."
+    return ConfigError(f"{_place(source, path)}: {what}", key=".".join(path), hint=hint)
 
 
 def unknown(key: Key, known: Iterable[str], source: str) -> ConfigError:

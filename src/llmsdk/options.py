@@ -275,19 +275,22 @@ def _number(
     name: str, value: Any, *, least: float | None = None, most: float | None = None, above: float | None = None
 ) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"{name}={value!r} is not a finite number", argument=name)
+        hint = f"Pass a number{_limits(least, most, above)}."
+        raise InputError(f"{name}={value!r} is not a finite number", argument=name, hint=hint)
     if (
         (least is not None and value < least)
         or (most is not None and value > most)
         or (above is not None and value <= above)
     ):
-        raise InputError(f"{name}={value!r} is out of range", argument=name, hint=_range(least, most, above))
+        hint = f"Pass a number{_limits(least, most, above)}."
+        raise InputError(f"{name}={value!r} is out of range", argument=name, hint=hint)
     return value
 
 
 def _integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{name}={value!r} is not a whole number", argument=name)
+        hint = f"Pass a whole number{_limits(least, most, None)}."
+        raise InputError(f"{name}={value!r} is not a whole number", argument=name, hint=hint)
     return int(_number(name, value, least=least, most=most))
 
 
@@ -303,9 +306,9 @@ def _one_of(name: str, value: Any, allowed: Sequence[str]) -> Any:
     return value
 
 
-def _range(least: float | None, most: float | None, above: float | None) -> str:
-    low = f"above {above:g}" if above is not None else f"at least {least:g}" if least is not None else ""
-    return " and ".join(part for part in (low, f"at most {most:g}" if most is not None else "") if part).capitalize()
+def _limits(least: float | None, most: float | None, above: float | None) -> str:
+    low = f" above {above:g}" if above is not None else f" of at least {least:g}" if least is not None else ""
+    return f"{low} and at most {most:g}" if low and most is not None else low
 
 
 _CHECKS: dict[str, Any] = {
