@@ -48,7 +48,13 @@ class ToolCalls:
         name = "" if slot in self._named else name
         if name:
             self._named.add(slot)
-        return ToolCallDelta(slot, call_id if made else "", name, _arguments(function.get("arguments", function.get("input"))), self._choice)
+        return ToolCallDelta(
+            slot,
+            call_id if made else "",
+            name,
+            _arguments(function.get("arguments", function.get("input"))),
+            self._choice,
+        )
 
     def _slot(self, index: Any, call_id: str, name: str) -> int:
         """Which call a piece belongs to; one past the last for a new one."""

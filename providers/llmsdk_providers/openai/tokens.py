@@ -15,17 +15,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from llmsdk_providers.openai.capabilities import is_reasoning
 from pydantic_core import to_json
 
 from llmsdk.types import Message, Request, TokenCount, ToolCall, ToolResult
 
 PER_MESSAGE = 3
 PER_NAME = 1
-PRIMER = 3
-"""Tokens around each message, for a name, and before the reply: OpenAI's own figures for its chat models."""
+PRIMER, REASONING_PRIMER = 3, 2
+"""Tokens around each message, for a name, and before the reply. They add up to what OpenAI bills."""
+PER_ASSISTANT = 2
+"""Tokens more around what gpt-5 said before: its messages name their channel."""
 MARGIN = 0.25
 """How far a count may be off where the host's rendering (tools, a schema) or its tokenizer is not known."""
 OTHER = "o200k_base"
+_ODD = re.compile(r"o1-mini|o1-preview|-search|-audio|-realtime")
+"""Models around whose messages stands more than can be known."""
 _URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 _ENCODINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(ft:)?(o\d|gpt-5|gpt-4\.[15]|gpt-4o|chatgpt-4o)"), "o200k_base"),
@@ -48,13 +53,17 @@ def count(request: Request, *, openai: bool, raw: bool) -> TokenCount | None:
     encoding = _encoding(known or OTHER)
     if encoding is None:
         return None
-    if raw:
-        value = _length(encoding, str(request.input))
-    else:
-        value = PRIMER + sum(_message(encoding, message) for message in request.messages)
+    value = _length(encoding, str(request.input)) if raw else _chat(encoding, request)
     extra = sum(_length(encoding, text) for text in _rendered(request))
-    plain = known is not None and not extra and not _has_calls(request)
+    plain = known is not None and not extra and not _has_calls(request) and not _ODD.search(request.model)
     return TokenCount(value + extra, "local") if plain else TokenCount(value + extra, "estimate", MARGIN)
+
+
+def _chat(encoding: Any, request: Request) -> int:
+    channels = is_reasoning(request.model) and "gpt-5" in request.model
+    own = {"assistant": PER_ASSISTANT} if channels else {}
+    turns = (_message(encoding, message) + own.get(message.role, 0) for message in request.messages)
+    return sum(turns, start=REASONING_PRIMER if is_reasoning(request.model) else PRIMER)
 
 
 def _message(encoding: Any, message: Message) -> int:

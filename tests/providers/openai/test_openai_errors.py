@@ -69,7 +69,7 @@ def test_by_status(status: int, kind: type[LLMError]) -> None:
         (400, said("x", code="context_length_exceeded"), ContextTooLong, "context_length_exceeded"),
         (400, said("x", code="content_filter"), ContentFiltered, "content_filter"),
         (400, said("x", code="content_policy_violation"), ContentFiltered, "content_policy_violation"),
-        (400, said("x", innererror={"code": "ResponsibleAIPolicyViolation"}), ContentFiltered, "ResponsibleAIPolicyViolation"),
+        (400, said("x", innererror={"code": "ResponsibleAIPolicyViolation"}, code="no"), ContentFiltered, "no"),
         (400, said("x", code="data_inspection_failed"), ContentFiltered, "data_inspection_failed"),
         (400, said("x", code="model_not_found"), NotFound, "model_not_found"),
         (400, said("x", code="model_decommissioned"), NotFound, "model_decommissioned"),
@@ -120,30 +120,32 @@ def test_no_words(body: bytes) -> None:
 # --- context ------------------------------------------------------------------------------------------------------
 
 
+OPENAI = "This model's maximum context length is 8192 tokens. However,"
+
+
 @pytest.mark.parametrize(
     ("message", "limit", "needed"),
     [
-        ("This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (8000 in the messages, "
-         "1000 in the completion). Please reduce the length of the messages or completion.", 8192, 9000),
-        ("This model's maximum context length is 8192 tokens. However, your messages resulted in 10,000 tokens.", 8192, 10_000),
-        ("Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens.", 272_000, 300_000),
+        (f"{OPENAI} you requested 9000 tokens (8000 in the messages, 1000 in the completion).", 8192, 9000),
+        (f"{OPENAI} your messages resulted in 10,000 tokens.", 8192, 10_000),
+        ("Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 300000 tokens.",
+         272_000, 300_000),
         ("Your input exceeds the context window of this model.", None, None),
         ("prompt is too long: 210000 tokens > 200000 maximum", 200_000, 210_000),
         ("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000", 200_000, None),
-        ("You passed 5000 input tokens and requested 100 output tokens. However, the model's context length is only "
-         "4096 tokens", 4096, 5000),
+        ("You passed 5000 input tokens. However, the model's context length is only 4096 tokens", 4096, 5000),
         ("The decoder prompt (length 5000) is longer than the maximum model length of 4096.", 4096, 5000),
         ("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it", 4096, 5000),
-        ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", 1_048_576, 1_200_000),
+        ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+         1_048_576, 1_200_000),
         ("Prompt contains 40000 tokens, too large for model with 32768 maximum context length", 32_768, 40_000),
         ("Input is too long for requested model.", None, None),
         ("too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000.", 4081, 5000),
         ("This model's maximum prompt length is 131072 but the request contains 140000 tokens.", 131_072, 140_000),
         ("This endpoint's maximum context length is 8192 tokens. However, you requested about 9000 tokens", 8192, 9000),
         ("The total length of all messages is too long.", None, None),
-        ("Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of "
-         "5000 tokens", 4096, 5000),
-        ("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens", 4097, 5000),
+        ("Over the model's maximum context length of 4096 tokens. You requested a total of 5000 tokens", 4096, 5000),
+        ("`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens", 4097, 5000),
         ("Please reduce the length of the messages or completion.", None, None),
     ],
 )  # fmt: skip
