@@ -506,7 +506,7 @@ def test_the_demo_fits_its_terminal(capsys: Any, monkeypatch: pytest.MonkeyPatch
     assert "\x1b" not in out
     for number, verb in enumerate(("complete", "chat", "translate", "answer", "classify"), start=1):
         assert f"{number} {verb}" in out
-    assert len(Echo.asked) == 9
+    assert len(Echo.asked) == 10
 
 
 def test_what_the_demo_shows_is_what_it_runs(capsys: Any) -> None:

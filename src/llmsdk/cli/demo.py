@@ -37,15 +37,15 @@ STEPS = (
         "complete",
         "continue a text, in English or Chinese",
         (
-            'client.complete("今天是星期五，", max_tokens=40)',
-            'client.complete("Once upon a time,", max_tokens=40)',
+            'client.complete("今天是星期五，", max_tokens=60)',
+            'client.complete("Once upon a time, there was a", max_tokens=60)',
         ),
     ),
     Step(
         "chat",
         "talk, over several turns",
         (
-            'hello = Message("user", "Hello! My name is Anna.")',
+            'hello = Message("user", "My name is Anna.")',
             "reply = client.chat([hello])",
             'client.chat([hello, reply.message, Message("user", "What is my name?")])',
         ),
@@ -54,23 +54,26 @@ STEPS = (
         "translate",
         "both ways",
         (
-            'client.translate("Anna bought two books in Paris yesterday.", to="zh")',
-            'client.translate("我的猫喜欢牛奶。", to="en")',
+            'client.translate("Lucy bought two books in Paris on Monday.", to="zh")',
+            'client.translate("汤姆的狗是棕色的。", to="en")',
         ),
     ),
     Step(
         "answer",
         "from documents, with checked quotes, or says it is not there",
         (
-            'pages = ["Tom works in Berlin. He has a dog.", "Lucy works in Rome."]',
-            'client.answer("Where does Lucy work?", context=pages)',
-            'client.answer("Where does Peter work?", context=pages)',
+            'pages = ["Order 4071 will arrive on Friday.", "Tom lives in Berlin."]',
+            'client.answer("When will order 4071 arrive?", context=pages)',
+            'client.answer("Where does Lucy live?", context=pages)',
         ),
     ),
     Step(
         "classify",
         "with the model's own probability of every label",
-        ('client.classify("The soup was cold and bad.", ["good", "bad"])',),
+        (
+            'client.classify("The soup was cold and salty.", ["good", "bad"])',
+            'client.classify("北京的天气很冷。", ["music", "weather", "sports"])',
+        ),
     ),
 )
 
