@@ -64,21 +64,23 @@ class LoopIO:
             return [await job() for job in jobs]
         import anyio
 
-        queue = iter(enumerate(jobs))
         results: dict[int, T] = {}
         errors: list[Exception] = []
+        room = anyio.Semaphore(limit)
         async with anyio.create_task_group() as group:
 
-            async def work() -> None:
+            async def work(index: int, job: Callable[[], Coroutine[Any, Any, T]]) -> None:
                 try:
-                    for index, job in queue:
-                        results[index] = await job()
+                    results[index] = await job()
                 except Exception as error:  # noqa: BLE001 - the first one is raised below, without a group around it
                     errors.append(error)
                     group.cancel_scope.cancel()
+                finally:
+                    room.release()
 
-            for _ in range(min(limit, len(jobs))):
-                group.start_soon(work)
+            for index, job in enumerate(jobs):
+                await room.acquire()
+                group.start_soon(work, index, job)
         if errors:
             raise errors[0]
         return [results[index] for index in range(len(jobs))]

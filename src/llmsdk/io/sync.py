@@ -70,7 +70,7 @@ class _Threads:
 
     def run(self, limit: int) -> list[Any]:
         threads = [
-            threading.Thread(target=contextvars.copy_context().run, args=(self._work,), name="llmsdk-job", daemon=True)
+            threading.Thread(target=self._work, args=(contextvars.copy_context(),), name="llmsdk-job", daemon=True)
             for _ in range(min(limit, len(self._results)))
         ]
         try:
@@ -85,14 +85,14 @@ class _Threads:
             raise self._errors[0]
         return self._results
 
-    def _work(self) -> None:
+    def _work(self, context: contextvars.Context) -> None:
         while not self._errors:
             with self._lock:
                 index, job = next(self._jobs, (-1, None))
             if job is None:
                 return
             try:
-                self._results[index] = drive(job())
+                self._results[index] = context.copy().run(drive, job())
             except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
                 self._errors.append(error)
 
