@@ -16,7 +16,6 @@ from llmsdk.core import Core
 from llmsdk.errors import InputError
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
-from llmsdk.io.portal import Portal
 from llmsdk.io.sync import SyncIO
 from llmsdk.options import ChatOptions, ClientOptions, Options
 from llmsdk.pipeline import Tracer
@@ -115,8 +114,7 @@ class Client(_Base):
     ) -> None:
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = SyncIO()
-        self._portal = Portal(self._io.pools)
-        self._core = replace(self._core, bridge=self._portal.bridge)
+        self._core = replace(self._core, bridge=self._bridge)
 
     def with_options(self, **options: Unpack[Options]) -> Client:
         """A client with other defaults that shares everything else: connections, engines, ledger."""
@@ -367,13 +365,16 @@ class Client(_Base):
             try:
                 drive(self._core.shared.registry.aclose(self._end))
             finally:
-                self._portal.close()
                 self._io.pools.close()
+
+    def _bridge(self, invoke: Invoke) -> Invoke:
+        """A provider that is bound to a loop runs on the portal's."""
+        return self._io.pools.portal.bridge(invoke)
 
     async def _end(self, provider: Provider) -> None:
         """Close a provider where it lives: one that is bound to a loop, on the portal's."""
         if provider.loop_bound:
-            await self._portal.call(lambda io: provider.aclose(), self._io)
+            await self._io.pools.portal.call(lambda io: provider.aclose(), self._io)
         else:
             await provider.aclose()
 
@@ -411,7 +412,6 @@ class AsyncClient(_Base):
     ) -> None:
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = LoopIO()
-        self._portal = Portal(self._io.pools)
         self._core = replace(self._core, bridge=self._bridge)
 
     def with_options(self, **options: Unpack[Options]) -> AsyncClient:
@@ -663,16 +663,15 @@ class AsyncClient(_Base):
             try:
                 await self._core.shared.registry.aclose(self._end)
             finally:
-                self._portal.close()
                 await self._io.pools.aclose()
 
     def _bridge(self, invoke: Invoke) -> Invoke:
         """A provider that is bound to asyncio runs on this loop if it is one, else on the portal's."""
-        return invoke if is_asyncio() else self._portal.bridge(invoke)
+        return invoke if is_asyncio() else self._io.pools.portal.bridge(invoke)
 
     async def _end(self, provider: Provider) -> None:
         if provider.loop_bound and not is_asyncio():
-            await self._portal.call(lambda io: provider.aclose(), self._io)
+            await self._io.pools.portal.call(lambda io: provider.aclose(), self._io)
         else:
             await provider.aclose()
 

@@ -259,7 +259,9 @@ class Core:
         """The input tokens of a prompt or conversation; no network."""
         line = self.lines("chat", given, io)[0]()
         provider = line.provider
-        request = Request(line.model, opts.messages("content", content, given.get("system")))
+        raw = isinstance(content, str) and not line.capabilities.chat
+        turns = opts.messages("content", content, given.get("system"))
+        request = Request(line.model, turns[-1].text if raw else turns)
         if isinstance(provider, Counts):
             counted = await io.run(partial(provider.count, request))
             if counted is not None:

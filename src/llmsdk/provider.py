@@ -174,6 +174,8 @@ class HTTPProvider(ABC):
         """The typed error for a reply that is not 2xx. ``body`` is cut to a sensible length and free of secrets."""
 
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+        if io.clock is not None:
+            io.clock.stream = request.stream
         async with closing(await io.send(self.encode(request))) as reply:
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)

@@ -279,3 +279,18 @@ def test_copies_share_the_ledger_and_have_their_own_defaults() -> None:
         c.complete("x")
         assert [(r.temperature, r.max_tokens) for r in provider.requests] == [(0.1, 5), (0.5, None)]
         assert len(c.ledger.rows) == 2
+
+
+def test_a_provider_without_a_wire_may_take_longer_to_its_first_token() -> None:
+    """Loading a model is no slow server: the timeouts of streams hold where a provider over HTTP says it streams."""
+    clocks: list[Any] = []
+
+    class Loads(Scripted):
+        async def generate(self, request: Any, io: Any) -> Any:
+            clocks.append(io.clock)
+            async for event in super().generate(request, io):
+                yield event
+
+    with client(Loads(says("ok")), timeout={"first_token": 1e-9}) as c:
+        assert c.complete("x", stream=True).result.text == "ok"
+    assert clocks[0].left("receive") > 1

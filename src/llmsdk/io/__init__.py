@@ -92,6 +92,7 @@ class Clock:
     deadline: float | None = None
     """When the whole call must be over, not only this attempt."""
     stream: bool = False
+    """A stream on the wire, so that ``first_token`` and ``idle`` hold. A provider over HTTP says so."""
     started: float = 0.0
     sent: bool = False
     """A byte of the request may have left."""

@@ -23,7 +23,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         Disconnected: it ended without being complete, and before any content.
         StreamInterrupted: it broke off after content; ``partial`` has the text so far.
     """
-    clock = Clock(call.io.now, call.timeouts, call.deadline, call.request.stream)
+    clock = Clock(call.io.now, call.timeouts, call.deadline)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
     row = call.ledger.reserve(provider, model, call.operation, tokens=_bound(call.request), tags=call.tags)

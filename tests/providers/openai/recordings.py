@@ -213,6 +213,8 @@ class _Sent:
 
 
 class _Wire:
+    clock = None
+
     def __init__(self, exchange: Exchange, size: int) -> None:
         self._reply = _Sent(exchange, size)
 
