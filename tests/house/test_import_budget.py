@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,11 @@ def test_a_core_installation_is_small() -> None:
     core = closure()
     assert not HEAVY & set(core)
     assert len(core) + 1 <= MOST_DISTRIBUTIONS, sorted(core)
+
+
+def test_nothing_is_skipped_for_want_of_an_extra() -> None:
+    if os.environ.get("LLMSDK_TEST_CORE") != "1":
+        assert [name for name in ("torch", "transformers", "tiktoken", "typer") if find_spec(name) is None] == []
 
 
 def test_the_extras_add_what_they_say() -> None:
