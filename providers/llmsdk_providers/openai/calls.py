@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_core import to_json
@@ -28,15 +28,15 @@ class ToolCalls:
     def feed(self, pieces: Any, *, whole: bool = False) -> Iterator[ToolCallDelta]:
         """The deltas in a ``tool_calls`` list: of a chunk, or of a whole message, where each item is a call."""
         for piece in pieces if isinstance(pieces, list) else ():
-            if isinstance(piece, Mapping):
+            if isinstance(piece, dict):
                 inner = piece.get("function") or piece.get("custom")
-                yield self._delta(piece, inner if isinstance(inner, Mapping) else {}, whole=whole)
+                yield self._delta(piece, inner if isinstance(inner, dict) else {}, whole=whole)
 
-    def feed_legacy(self, piece: Mapping[str, Any]) -> ToolCallDelta:
+    def feed_legacy(self, piece: dict[str, Any]) -> ToolCallDelta:
         """The delta in a ``function_call``, of which there was only ever one."""
         return self._delta({"index": 0}, piece)
 
-    def _delta(self, piece: Mapping[str, Any], function: Mapping[str, Any], *, whole: bool = False) -> ToolCallDelta:
+    def _delta(self, piece: dict[str, Any], function: dict[str, Any], *, whole: bool = False) -> ToolCallDelta:
         call_id, name = _text(piece.get("id")), _text(function.get("name"))
         known = len(self._ids)
         slot = known if whole else self._slot(piece.get("index", function.get("index")), call_id, name)
@@ -48,13 +48,8 @@ class ToolCalls:
         name = "" if slot in self._named else name
         if name:
             self._named.add(slot)
-        return ToolCallDelta(
-            slot,
-            call_id if made else "",
-            name,
-            _arguments(function.get("arguments", function.get("input"))),
-            self._choice,
-        )
+        arguments = _arguments(function.get("arguments", function.get("input")))
+        return ToolCallDelta(slot, call_id if made else "", name, arguments, self._choice)
 
     def _slot(self, index: Any, call_id: str, name: str) -> int:
         """Which call a piece belongs to; one past the last for a new one."""

@@ -7,7 +7,7 @@ calls, and in how an error inside a successful reply looks. All of it is read he
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from llmsdk_providers.openai import errors, logprobs, usage
 from llmsdk_providers.openai.calls import ToolCalls
@@ -27,6 +27,7 @@ FINISH: Mapping[str, FinishReason] = {
     "error": "error", "network_error": "error", "insufficient_system_resource": "error",
 }  # fmt: skip
 """Reasons as hosts write them. One that is not here is ``other``."""
+_BRACE = ord("{")
 _HINT = "Check base_url: it is what precedes /chat/completions, such as https://host.example/v1."
 
 
@@ -77,13 +78,15 @@ class Decoder:
             InvalidBody: no JSON.
             LLMError: the typed error that the event holds.
         """
-        data = event.data.strip()
+        data = event.data
         if self._done or not data:
             return []
         self._events += 1
-        if data == b"[DONE]":
-            self._done = True
-            return [event for choice in self._choices.values() for event in choice.end()]
+        if data[0] != _BRACE:
+            data = data.strip()
+            if data in (b"", b"[DONE]"):
+                self._done = bool(data)
+                return [event for choice in self._choices.values() for event in choice.end()] if data else []
         if event.event == "error":
             raise errors.from_event(data, self._secrets)
         chunk = parse(data, self._secrets, f"event {self._events} of the stream")
@@ -127,7 +130,7 @@ class Decoder:
 
     # --- both ---------------------------------------------------------------------------------------------------
 
-    def _choice(self, item: Mapping[str, Any], otherwise: int) -> Choice:
+    def _choice(self, item: dict[str, Any], otherwise: int) -> Choice:
         index = item.get("index")
         index = index if type(index) is int and index >= 0 else otherwise
         choice = self._choices.get(index)
@@ -135,7 +138,7 @@ class Decoder:
             choice = self._choices[index] = Choice(index)
         return choice
 
-    def _note(self, body: Mapping[str, Any], events: list[Event]) -> None:
+    def _note(self, body: dict[str, Any], events: list[Event]) -> None:
         """Who answers. The first chunk may not know yet, and leave the fields empty."""
         reply_id, model = body.get("id"), body.get("model")
         if (reply_id == self._id and model == self._model) or not (reply_id or model):
@@ -146,7 +149,7 @@ class Decoder:
             self._id, self._model = new_id, new_model
             events.append(Info(id=new_id, model=new_model))
 
-    def _count(self, body: Mapping[str, Any], events: list[Event]) -> None:
+    def _count(self, body: dict[str, Any], events: list[Event]) -> None:
         """Usage, wherever it stands. What comes later in a stream holds: figures grow, they do not add up."""
         figures = usage.find(body)
         if figures is None:
@@ -170,12 +173,16 @@ class Choice:
         self._details: list[dict[str, Any]] = []
         self._finished = self._refused = self._spoke = False
 
-    def feed(self, item: Mapping[str, Any], events: list[Event]) -> None:
+    def feed(self, item: dict[str, Any], events: list[Event]) -> None:
         """The events of a choice in a chunk, appended."""
         delta = item.get("delta")
-        if delta is None and not self._spoke:
+        if _is_plain(delta) and not item.get("logprobs"):
+            self._spoke = True
+            events.append(TextDelta(delta["content"], self._index))
+            delta = None
+        elif delta is None and not self._spoke:
             delta = item.get("message")  # a host that sends the whole reply as its only chunk
-        if isinstance(delta, Mapping):
+        if isinstance(delta, dict):
             self._delta(delta, item.get("logprobs"), events, whole=False)
         elif "text" in item:
             self._text(item["text"], item.get("logprobs"), events)
@@ -183,10 +190,10 @@ class Choice:
         if reason and not self._finished:
             self._finish(reason, events)
 
-    def whole(self, item: Mapping[str, Any], events: list[Event]) -> None:
+    def whole(self, item: dict[str, Any], events: list[Event]) -> None:
         """The events of a choice in a buffered reply, appended. A body that came to its end is complete."""
         message = item.get("message")
-        if isinstance(message, Mapping):
+        if isinstance(message, dict):
             self._delta(message, item.get("logprobs"), events, whole=True)
         else:
             self._text(item.get("text"), item.get("logprobs"), events)
@@ -201,7 +208,7 @@ class Choice:
 
     # --- content ------------------------------------------------------------------------------------------------
 
-    def _delta(self, delta: Mapping[str, Any], scores: Any, events: list[Event], *, whole: bool) -> None:
+    def _delta(self, delta: dict[str, Any], scores: Any, events: list[Event], *, whole: bool) -> None:
         before = len(events)
         self._reason_aloud(delta, events)
         content = delta.get("content")
@@ -212,7 +219,7 @@ class Choice:
             self._text(refusal, None, events)
         if calls := delta.get("tool_calls"):
             events.extend(self._calls.feed(calls, whole=whole))
-        if isinstance(call := delta.get("function_call"), Mapping):
+        if isinstance(call := delta.get("function_call"), dict):
             events.append(self._calls.feed_legacy(call))
         self._spoke = self._spoke or len(events) > before
 
@@ -241,7 +248,7 @@ class Choice:
                 case {"type": str(kind)}:
                     events.append(Info(warning=f"a part of the reply of the type {kind!r:.40} was left out"))
 
-    def _reason_aloud(self, delta: Mapping[str, Any], events: list[Event]) -> None:
+    def _reason_aloud(self, delta: dict[str, Any], events: list[Event]) -> None:
         details = delta.get("reasoning_details")
         if isinstance(details, list):
             _merge(self._details, details)
@@ -274,6 +281,14 @@ class Choice:
         return "other" if reason == "tool_call" else reason
 
 
+def _is_plain(delta: Any) -> TypeGuard[dict[str, str]]:
+    """Whether a delta is one more piece of text and nothing else, as nearly all of a stream."""
+    if type(delta) is not dict or len(delta) != 1:
+        return False
+    content = delta.get("content")
+    return type(content) is str and content != ""
+
+
 def _joined(parts: Any) -> str:
     """The text in a list of parts, or the text itself."""
     if isinstance(parts, str):
@@ -284,7 +299,7 @@ def _joined(parts: Any) -> str:
 def _texts(parts: list[Any]) -> Iterator[str]:
     for part in parts:
         text = part if isinstance(part, str) else None
-        if isinstance(part, Mapping):
+        if isinstance(part, dict):
             text = part.get("text") or part.get("summary")
         if isinstance(text, str):
             yield text

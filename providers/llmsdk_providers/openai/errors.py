@@ -122,12 +122,16 @@ def from_event(data: bytes, secrets: Sequence[str] = ()) -> LLMError:
     return _build(said, _status(said), secrets)
 
 
-def is_error(body: Mapping[str, Any]) -> bool:
+def is_error(body: dict[str, Any]) -> bool:
     """Whether a successful reply, or a chunk of one, is an error in disguise."""
     if body.get("error") or body.get("object") == "error":
         return True
     choices = body.get("choices")
-    return isinstance(choices, list) and any(isinstance(item, dict) and bool(item.get("error")) for item in choices)
+    return isinstance(choices, list) and any(map(_is_failed, choices))
+
+
+def _is_failed(choice: Any) -> bool:
+    return isinstance(choice, dict) and bool(choice.get("error"))
 
 
 # --- from what was said to a class --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llmsdk.types import TokenLogprob
@@ -12,7 +12,7 @@ def read(value: Any) -> tuple[TokenLogprob, ...]:
     """What stands in a choice's ``logprobs``. A token without a probability, as the first of an echoed prompt, is
     left out.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return ()
     if isinstance(value.get("tokens"), list):
         return _legacy(value)
@@ -29,18 +29,18 @@ def _token(entry: Any) -> TokenLogprob | None:
 
 
 def _pair(entry: Any) -> tuple[str, float] | None:
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         return None
     return _checked(entry.get("token"), entry.get("logprob"))
 
 
-def _legacy(value: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
+def _legacy(value: dict[str, Any]) -> tuple[TokenLogprob, ...]:
     """Parallel lists, as ``/completions`` has them: tokens, their logprobs, a mapping of alternatives for each."""
     tokens, logprobs, tops = value["tokens"], _list(value.get("token_logprobs")), _list(value.get("top_logprobs"))
     read = []
     for index, (token, logprob) in enumerate(zip(tokens, logprobs, strict=False)):
         pair = _checked(token, logprob)
-        top = tops[index] if index < len(tops) and isinstance(tops[index], Mapping) else {}
+        top = tops[index] if index < len(tops) and isinstance(tops[index], dict) else {}
         if pair is not None:
             others = [other for item in top.items() if (other := _checked(*item)) is not None]
             read.append(TokenLogprob(*pair, _ranked(others)))

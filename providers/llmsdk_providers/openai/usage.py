@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from llmsdk.types import Usage
 
 
-def find(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def find(body: dict[str, Any]) -> dict[str, Any] | None:
     """Where a body or a chunk has its figures: on top, under ``x_groq``, or within a choice."""
-    places = [body.get("usage"), _under(body, "x_groq").get("usage")]
+    figures = body.get("usage")
+    if figures and isinstance(figures, dict):
+        return figures
+    if "x_groq" in body:
+        figures = _under(body, "x_groq").get("usage")
+        return figures if figures and isinstance(figures, dict) else None
     choices = body.get("choices")
-    if isinstance(choices, list):
-        places += [choice.get("usage") for choice in choices if isinstance(choice, Mapping)]
-    return next((place for place in places if place and isinstance(place, Mapping)), None)
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and isinstance(figures := choice.get("usage"), dict) and figures:
+            return figures
+    return None
 
 
-def read(figures: Mapping[str, Any]) -> tuple[Usage, list[str]]:
+def read(figures: dict[str, Any]) -> tuple[Usage, list[str]]:
     """The usage, and what was wrong with the figures. An impossible one is clamped, or left out."""
     warnings: list[str] = []
     details, outcome = _under(figures, "prompt_tokens_details"), _under(figures, "completion_tokens_details")
@@ -37,9 +43,9 @@ def read(figures: Mapping[str, Any]) -> tuple[Usage, list[str]]:
     return _clamped(usage, warnings), warnings
 
 
-def _under(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _under(body: dict[str, Any], key: str) -> dict[str, Any]:
     inner = body.get(key)
-    return inner if isinstance(inner, Mapping) else {}
+    return inner if isinstance(inner, dict) else {}
 
 
 def _count(name: str, value: Any, warnings: list[str]) -> int | None:
