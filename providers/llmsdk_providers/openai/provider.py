@@ -22,6 +22,8 @@ from llmsdk.provider import Capabilities, HTTPProvider
 from llmsdk.types import Event, Model, Output, Request, TokenCount
 
 Header = tuple[bytes, bytes]
+_SECRET = (b"authorization", b"key", b"token", b"secret", b"cookie")
+"""Words in the name of a header whose value must not show."""
 
 
 class OpenAI(HTTPProvider):
@@ -134,7 +136,7 @@ class Wire:
         self._headers = headers
         self._options = options
         self.secrets = tuple(
-            value.decode().removeprefix("Bearer ") for name, value in headers if name == b"authorization"
+            value.decode().removeprefix("Bearer ") for name, value in headers if any(word in name for word in _SECRET)
         )
 
     def __repr__(self) -> str:

@@ -38,6 +38,7 @@ class Settings(HTTPSettings):
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
     organization: str | None = None
     project: str | None = None
     key_required: bool | None = None

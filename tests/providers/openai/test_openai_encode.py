@@ -430,7 +430,11 @@ def test_plain_http_only_when_allowed() -> None:
 
 
 def test_the_key_shows_nowhere() -> None:
-    using = provider(headers={"x-other": "plain"})
+    other = "second-secret-9876543210"
+    using = provider(headers={"X-Api-Key": other, "x-plain": "plain"})
+    assert using.encode(Request("m", HI)).secrets == (KEY, other)
+    assert other not in pprint.pformat(vars(using))
+    assert other not in str(using.error(500, {}, f"you sent {other}".encode()))
     request = using.encode(Request("m", HI))
     for shown in (repr(using), str(vars(using)), pprint.pformat(vars(using)), repr(request), repr(using.transport)):
         assert KEY not in shown
