@@ -37,6 +37,10 @@ class Work(Protocol):
 
     def drop(self) -> None: ...
 
+    def deliver(self) -> None:
+        """Give the caller what has come since the last delivery."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -148,6 +152,8 @@ class Engine:
                 if self._over(work, runner):
                     with self._wake:
                         self._running.remove(work)
+                # Only now, so that who sees the end of a work no longer finds it running.
+                work.deliver()
 
     def _admit(self) -> tuple[Work, ...]:
         """The works to advance now; none when it is time to end."""
@@ -178,9 +184,10 @@ class Engine:
             self._running.clear()
             self._waiting.clear()
         if not self._loaded.done():
-            self._loaded.set_exception(error if isinstance(error, Exception) else self._death())
+            self._loaded.set_exception(error if isinstance(error, LLMError) else self._death())
         for work in works:
             work.fail(copied(error) if isinstance(error, ClientClosed) else self._death())
+            work.deliver()
 
     def _death(self) -> EngineDead:
         error = EngineDead(

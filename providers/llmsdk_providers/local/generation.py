@@ -48,6 +48,7 @@ class Generation:
         self._todo = plan.prompt.ids
         self._slot: Slot | None = None
         self._sampler: Sampler | None = None
+        self._out: list[Delivery] = []
         self._ended = False
 
     def step(self, runner: Runner) -> bool:
@@ -70,6 +71,12 @@ class Generation:
         """End because nobody wants it any more."""
         self._end(Finish("other", "cancelled", self._plan.index))
 
+    def deliver(self) -> None:
+        """Give the caller what the step brought."""
+        if self._out:
+            out, self._out = self._out, []
+            self._mailbox.put(*out)
+
     def _begin(self, runner: Runner) -> tuple[Slot, Sampler]:
         check_ids(self._plan.prompt.ids, runner)
         beyond = [token for token in self._plan.sampling.logit_bias if token >= runner.vocabulary]
@@ -88,8 +95,7 @@ class Generation:
             return self._finish("stop", "stop_string", *events)
         if self.tokens >= self._plan.max_tokens:
             return self._finish("length", "max_tokens", *events)
-        if events:
-            self._mailbox.put(*events)
+        self._out.extend(events)
         self._todo = (token,)
         return False
 
@@ -109,7 +115,7 @@ class Generation:
         self._slot = self._sampler = None
         if not self._ended:
             self._ended = True
-            self._mailbox.put(*deliveries)
+            self._out.extend(deliveries)
 
 
 def check_ids(ids: tuple[int, ...], runner: Runner) -> None:

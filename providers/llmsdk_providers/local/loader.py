@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
@@ -45,10 +45,12 @@ def load_tokenizer(folder: ModelFolder) -> Any:
     """The folder's tokenizer.
 
     Raises:
+        Unsupported: the architecture is unknown, or no causal language model.
         ModelFileError: its files cannot be read.
     """
     from transformers import AutoTokenizer
 
+    check_config(folder)
     try:
         with _LOADING, _quiet():
             return AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
@@ -62,20 +64,19 @@ def load_runner(folder: ModelFolder, settings: LocalSettings) -> Runner:
 
     Raises:
         ConfigError: this machine lacks the device.
-        Unsupported: the architecture is unknown, or no causal language model.
         ModelFileError: the weights do not fit the configuration, or cannot be read.
         OutOfMemory: it does not fit.
     """
     import torch
 
-    check_architecture(folder)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     model, report = _load(folder, dtype)
-    absent = sorted(report.get("missing_keys", ())) + sorted(str(item) for item in report.get("mismatched_keys", ()))
-    if absent:
-        hint = "A model without all its weights would talk nonsense. Download or copy the folder again."
-        raise ModelFileError(f"{folder.path} lacks weights: {', '.join(absent[:3])} ({len(absent)} in all)", hint=hint)
+    for key, what in (("missing_keys", "lacks weights"), ("mismatched_keys", "has weights of another shape")):
+        names = sorted(name if isinstance(name, str) else str(name[0]) for name in report.get(key, ()))
+        if names:
+            hint = "config.json and the weights do not belong together, or a part is gone. Download the folder again."
+            raise ModelFileError(f"{folder.path} {what}: {', '.join(names[:3])} ({len(names)} in all)", hint=hint)
     if (threads := settings.threads or _threads(model)) is not None:
         torch.set_num_threads(threads)  # of this thread, which is the engine's
     try:
@@ -104,6 +105,7 @@ def _load(folder: ModelFolder, dtype: Any) -> tuple[Any, dict[str, Any]]:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
+                ignore_mismatched_sizes=True,  # so that they are reported, and refused here by name
                 output_loading_info=True,
             )
             return model, report
@@ -140,15 +142,15 @@ def _line(error: BaseException) -> str:
 # --- architecture -------------------------------------------------------------------------------------------------
 
 
-def check_architecture(folder: ModelFolder) -> None:
+def check_config(folder: ModelFolder) -> None:
     """Check that the configuration is of a causal language model that transformers has built in.
 
     Raises:
         Unsupported: it is not.
-        ModelFileError: it does not say what it is.
+        ModelFileError: it does not say what it is, or makes no sense.
     """
+    from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
 
     kind = folder.config.get("model_type")
     if not isinstance(kind, str):
@@ -158,25 +160,37 @@ def check_architecture(folder: ModelFolder) -> None:
         hint = "A newer transformers may know it: pip install -U transformers."
         raise Unsupported(f"transformers has no architecture {kind!r}", capability="architecture", hint=hint)
     names = folder.config.get("architectures") or []
-    known = {name for value in CAUSAL.values() for name in ([value] if isinstance(value, str) else value)}
-    causal = bool(known.intersection(names)) if names else kind in CAUSAL
-    if not causal or folder.config.get("is_encoder_decoder"):
+    if not _causal(kind, names) or folder.config.get("is_encoder_decoder"):
         hint = "This release runs causal language models (...ForCausalLM); translation models, encoders and "
         hint += "classification heads come with the next ones."
         what = ", ".join(map(str, names)) or kind
         raise Unsupported(f"{folder.path} holds {what}, no causal language model", capability="architecture", hint=hint)
+    try:
+        AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:
+        raise ModelFileError(f"{folder.path / 'config.json'} makes no sense: {_line(error)}") from error
+
+
+def _causal(kind: str, names: Sequence[str]) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+
+    known = {name for value in CAUSAL.values() for name in ([value] if isinstance(value, str) else value)}
+    return bool(known.intersection(names)) if names else kind in CAUSAL
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Show the library's loading bar on a terminal only."""
+    """Keep the library's remarks to itself, and show its loading bar on a terminal only."""
     from transformers.utils import logging
 
-    silence = logging.is_progress_bar_enabled() and not sys.stderr.isatty()
-    if silence:
+    verbosity = logging.get_verbosity()
+    bar = logging.is_progress_bar_enabled() and not sys.stderr.isatty()
+    logging.set_verbosity_error()
+    if bar:
         logging.disable_progress_bar()
     try:
         yield
     finally:
-        if silence:
+        logging.set_verbosity(verbosity)
+        if bar:
             logging.enable_progress_bar()

@@ -30,6 +30,7 @@ class Scoring:
         self._slot: Slot | None = None
         self._first: Tensor | None = None
         self._scores: list[Score] = []
+        self._out: list[Delivery] = []
         self._ended = False
 
     def step(self, runner: Runner) -> bool:
@@ -57,6 +58,12 @@ class Scoring:
         """End because nobody wants it any more."""
         self._end(Finish("other", "cancelled"))
 
+    def deliver(self) -> None:
+        """Give the caller what the step brought."""
+        if self._out:
+            out, self._out = self._out, []
+            self._mailbox.put(*out)
+
     def _scored(self, rows: Sequence[tuple[int, ...]], slot: Slot, runner: Runner) -> list[Score]:
         assert self._first is not None
         check_numbers(self._first)
@@ -72,7 +79,7 @@ class Scoring:
         self._slot = self._first = None
         if not self._ended:
             self._ended = True
-            self._mailbox.put(delivery)
+            self._out.append(delivery)
 
 
 def _sum(logits: Tensor, row: tuple[int, ...]) -> float:

@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def make_model(folder: Path, kind: str = "llama", *, seed: int = 0, template: st
     return folder
 
 
+@lru_cache
 def load_reference(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and model of a folder as transformers loads them by itself."""
     import torch
@@ -243,7 +245,7 @@ def mistral_tokenizer(data: Path) -> Any:
 
 
 def sentencepieces(model: bytes) -> Iterator[tuple[str, float, int]]:
-    """The pieces of a SentencePiece file, which is a protobuf: name, score, and kind (1 normal, 2 unknown, 3 control)."""
+    """The pieces of a SentencePiece file, a protobuf: name, score, and kind (1 normal, 2 unknown, 3 control)."""
     at = 0
     while at < len(model):
         key, at = _varint(model, at)

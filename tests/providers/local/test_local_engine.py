@@ -48,9 +48,12 @@ class Steps:
     def drop(self) -> None:
         self._end("dropped")
 
+    def deliver(self) -> None:
+        if self.ends:
+            self.over.set()
+
     def _end(self, how: str | LLMError) -> None:
         self.ends.append(how)
-        self.over.set()
 
     def end(self) -> str | LLMError:
         """How it ended; exactly once."""
@@ -97,6 +100,14 @@ def test_running_works_take_turns(start: Callable[..., Engine]) -> None:
     engine.submit([Steps(3, log=log, name="a"), last := Steps(3, log=log, name="b")])
     assert last.end() == "done"
     assert log == [("a", 2), ("b", 2), ("a", 1), ("b", 1), ("a", 0), ("b", 0)]
+
+
+def test_who_sees_the_end_of_a_work_no_longer_finds_it_running(start: Callable[..., Engine]) -> None:
+    engine = start()
+    for _ in range(50):
+        engine.submit([work := Steps(1)])
+        work.end()
+        assert idle(engine)
 
 
 def test_a_new_work_joins_between_two_steps(start: Callable[..., Engine]) -> None:
@@ -317,6 +328,7 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
         "    def step(self, runner): time.sleep(0.01)\n"
         "    def fail(self, error): print(type(error).__name__)\n"
         "    def drop(self): print('dropped')\n"
+        "    def deliver(self): pass\n"
         "engine = Engine('x', object, max_batch=1)\n"
         "engine.ready().result()\n"
         "engine.submit([Endless()])\n"

@@ -259,6 +259,7 @@ def test_errors_come_before_the_missing_library_is_an_issue(folder: Path) -> Non
 
 
 def test_importing_loads_neither_torch_nor_transformers() -> None:
-    code = "import sys, llmsdk_providers.local; print(sorted({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
+    heavy = {"torch", "transformers", "huggingface_hub"}
+    code = f"import sys, llmsdk_providers.local; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
