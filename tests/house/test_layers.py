@@ -31,7 +31,7 @@ LAYERS = {
     "registry": "errors provider config",
     "core": "types errors io results provider accounting options pipeline pipeline.* tasks",
     "streams": "types errors io results core",
-    "client": "types errors io results provider accounting options pipeline tasks core streams",
+    "client": "types errors io results provider accounting options pipeline pipeline.* tasks core streams",
 }
 AT_CALL = {
     "types": "errors",

@@ -52,11 +52,12 @@ def shown(kind: type) -> set[str]:
 
 
 def pairs() -> list[tuple[type, type, str, str]]:
+    """Twin methods. Iteration is left out: a blocking loop runs a generator, so that ``break`` closes the stream."""
     return [
         (blocking_kind, kind, METHODS.get(name, name), name)
         for blocking_kind, kind in ((Client, AsyncClient), (Stream, AsyncStream))
         for name in sorted(shown(kind))
-        if callable(getattr(kind, name))
+        if callable(getattr(kind, name)) and name != "__aiter__"
     ]
 
 
