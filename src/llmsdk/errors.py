@@ -34,7 +34,7 @@
     │ ├ InvalidToolArguments
     │ └ Refused
     ├ BudgetExceeded
-    ├ DeadlineExceeded            .phase
+    ├ DeadlineExceeded            .phase .partial
     ├ CircuitOpen
     ├ ClientClosed
     └ RuntimeFault                the built-in runtime
@@ -293,10 +293,12 @@ class BudgetExceeded(LLMError):
 
 
 class DeadlineExceeded(LLMError):
-    """The call's ``deadline`` passed. ``phase`` is where: ``queue``, ``retry`` or a phase of ``TimedOut``."""
+    """The call's ``deadline`` passed, during ``phase``: ``connect``, ``send`` or ``reply``."""
 
     phase: str = "total"
     sent: bool = False
+    partial: str = ""
+    """The text that had come until then."""
 
 
 class CircuitOpen(LLMError):

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from llmsdk.errors import BadResponse, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
@@ -58,10 +58,10 @@ class HTTPSettings(Settings):
 
     api_key: SecretStr | None = None
     base_url: str | None = None
-    proxy: str | None = None
+    proxy: str | None = Field(default=None, repr=False)
     ca_bundle: str | None = None
     client_cert: str | tuple[str, str] | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={}, repr=False)
     http2: bool = False
     max_connections: int | None = None
     allow_plain_http: bool = False

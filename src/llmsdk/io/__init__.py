@@ -22,13 +22,17 @@ class TransportOptions:
     """How to reach a host. Equal options share one pool of connections."""
 
     proxy: str | None = None
-    """URL of a proxy; ``None`` takes HTTP(S)_PROXY, ALL_PROXY and NO_PROXY from the environment."""
+    """URL of a proxy, or ``""`` for none. ``None`` takes HTTP(S)_PROXY, ALL_PROXY and NO_PROXY from the environment as
+    it is at the first request to a host, and uses none for this machine."""
     ca_bundle: str | None = None
     """Path of a PEM file to trust instead of the system's certificates."""
     client_cert: str | tuple[str, str] | None = None
     """Path of a PEM file with certificate and key, or the two paths."""
     http2: bool = False
+    """Needs the package h2. Requests then share a connection, so a stream left early only ends with its deadline on
+    the server's side, and under the sync client one request may wait for another's turn to read."""
     max_connections: int | None = None
+    """Towards one host at a time; ``None`` is no limit."""
     client: Any = None
     """The user's own httpx2 or httpx client, used as it is."""
 
@@ -103,29 +107,26 @@ class Clock:
     content: bool = False
     connecting: float | None = None
     """When the connecting began: TCP, a proxy and TLS share one limit."""
-    bound: str = ""
-    """Which limit bounds the latest wait."""
+    bound: tuple[str, str] = ("", "")
+    """The latest wait, and which limit bounds it."""
 
     def __post_init__(self) -> None:
         self.started = self.now()
 
     def ends(self, wait: Literal["connect", "send", "receive"]) -> tuple[float | None, str]:
         """When a wait that begins now must end (``None``: never), and which limit that is."""
-        limits = self.timeouts
-        ends: list[tuple[float, str]] = []
-        if self.deadline is not None:
-            ends.append((self.deadline, "deadline"))
+        limits, end, name = self.timeouts, self.deadline, "deadline"
         if limits.total is not None:
-            ends.append((self.started + limits.total, "total"))
+            end, name = _nearer(end, name, self.started + limits.total, "total")
         if wait == "connect" and limits.connect is not None:
             began = self.now() if self.connecting is None else self.connecting
-            ends.append((began + limits.connect, "connect"))
+            end, name = _nearer(end, name, began + limits.connect, "connect")
         elif wait == "receive" and self.stream:
             if not self.content and limits.first_token is not None:
-                ends.append((self.started + limits.first_token, "first_token"))
+                end, name = _nearer(end, name, self.started + limits.first_token, "first_token")
             elif self.content and limits.idle is not None:
-                ends.append((self.now() + limits.idle, "idle"))
-        return min(ends) if ends else (None, "")
+                end, name = _nearer(end, name, self.now() + limits.idle, "idle")
+        return (None, "") if end is None else (end, name)
 
     def left(self, wait: Literal["connect", "send", "receive"]) -> float | None:
         """Seconds that a wait may take.
@@ -133,7 +134,8 @@ class Clock:
         Raises:
             TimedOut, DeadlineExceeded: none are left.
         """
-        end, self.bound = self.ends(wait)
+        end, name = self.ends(wait)
+        self.bound = (wait, name)
         if end is None:
             return None
         seconds = end - self.now()
@@ -143,13 +145,17 @@ class Clock:
 
     def expired(self, wait: Literal["connect", "send", "receive"]) -> TimedOut | DeadlineExceeded:
         """The error for a wait that ran out, by the limit that ``left`` gave for it."""
-        limit = self.bound or self.ends(wait)[1]
+        limit = self.bound[1] if self.bound[0] == wait else self.ends(wait)[1]
         after = f"after {self.now() - self.started:.3g} s"
         if limit == "deadline":
             phase = wait if wait != "receive" else "reply"
             return DeadlineExceeded(f"the deadline passed {after}, during {phase}", phase=phase, sent=self.sent)
         hint = f"Raise timeout={{{limit!r}: ...}} if the host is only slow."
         return TimedOut(f"no answer within the {limit} timeout, {after}", phase=limit, sent=self.sent, hint=hint)
+
+
+def _nearer(end: float | None, name: str, other: float, other_name: str) -> tuple[float, str]:
+    return (other, other_name) if end is None or other < end else (end, name)
 
 
 class closing(Generic[T]):  # noqa: N801 - named like contextlib's

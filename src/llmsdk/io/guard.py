@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
+
 
 class SyncGuard:
     """A blocking connection. ``busy`` is the library's error for one that somebody else has taken meanwhile."""
@@ -48,8 +50,6 @@ class LoopGuard:
             raise
         except BaseException:
             if _lost(self._connection):
-                import anyio
-
                 with anyio.CancelScope(shield=True):
                     await self._connection.aclose()
             raise

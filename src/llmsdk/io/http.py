@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NoReturn, Protocol, Self, TypeVar, cast
 
+import anyio
 import httpcore2
 
 from llmsdk.errors import ClientClosed, ConfigError, InputError, InvalidBody, LLMError, ResponseTooLarge
@@ -163,8 +164,6 @@ class _LoopBody:
         return cast("bytes", await _bounded(anext(self._parts), self._limit, "receive"))
 
     async def aclose(self) -> None:
-        import anyio
-
         with anyio.CancelScope(shield=True):
             await self._parts.aclose()
             await self._response.aclose()
@@ -306,8 +305,6 @@ def _link(
 
 async def _bounded(waiting: Awaitable[T], limit: Limit, wait: Wait) -> T:
     """HTTP/2 shares a connection: one request may wait for the turn of another, which its own limit cannot see."""
-    import anyio
-
     left = limit.left(wait)
     if left is None:
         return await waiting

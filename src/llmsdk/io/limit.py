@@ -16,6 +16,10 @@ from llmsdk.io import Clock
 Wait = Literal["connect", "send", "receive"]
 
 
+SLICE = 64 * 1024
+"""Bytes written to a socket between two looks at the clock."""
+
+
 class Fault(Exception):
     """Something went wrong below HTTP."""
 
@@ -87,13 +91,11 @@ class Limit:
         """Whether what passes now, under ``layers`` of TLS, is still talk with a proxy."""
         return layers < self.layers or self.greeting == "socks"
 
-    def sending(self, layers: int, data: bytes) -> Wait:
+    def sending(self, layers: int, data: bytes) -> None:
         if self.greeting == "socks" and data[0] not in _SOCKS:
             self.greeting = ""
-        if self.connecting(layers):
-            return "connect"
-        self.clock.sent = True
-        return "send"
+        if not self.connecting(layers):
+            self.clock.sent = True
 
     def received(self, layers: int, data: bytes, first: bytes) -> None:
         if self.connecting(layers):
@@ -127,4 +129,4 @@ def first_bytes(tls: Any) -> bytes:
     return b"" if tls is not None and tls.selected_alpn_protocol() == "h2" else b"HTTP/"
 
 
-__all__ = ["Broken", "Expired", "Fault", "Limit", "NotHTTP", "Unreachable", "Wait", "first_bytes", "readable"]
+__all__ = ["SLICE", "Broken", "Expired", "Fault", "Limit", "NotHTTP", "Unreachable", "Wait", "first_bytes", "readable"]

@@ -13,10 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
-from llmsdk.io.limit import Broken, Limit, Unreachable, Wait, first_bytes, readable
-
-SLICE = 64 * 1024
-"""Bytes written to a socket between two looks at the clock."""
+from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Wait, first_bytes, readable
 
 
 class _Socket(Protocol):
@@ -77,10 +74,17 @@ class SyncStream:
         self._layers = layers
         self._lost = lost
         self._first = b"HTTP/"
+        """How a reply begins; empty for HTTP/2."""
+        self._held = b""
+        """Head and small body of a request: held until the reading begins, they leave in one piece."""
         _open.add(self)
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
         limit: Limit = timeout
+        if self._held:
+            # The peer may have replied before it hung up: then the reading below finds out.
+            with contextlib.suppress(self._lost):
+                self._flush(limit)
         wait: Wait = "connect" if limit.connecting(self._layers) else "receive"
         try:
             self._link.settimeout(limit.left(wait))
@@ -96,8 +100,20 @@ class SyncStream:
         if not buffer:
             return
         limit: Limit = timeout
-        wait = limit.sending(self._layers, buffer)
-        view = memoryview(buffer)
+        limit.sending(self._layers, buffer)
+        if self._first and len(self._held) + len(buffer) <= SLICE:
+            self._held += buffer
+            return
+        self._flush(limit)
+        self._transmit(buffer, limit)
+
+    def _flush(self, limit: Limit) -> None:
+        held, self._held = self._held, b""
+        self._transmit(held, limit)
+
+    def _transmit(self, data: bytes, limit: Limit) -> None:
+        wait: Wait = "connect" if limit.connecting(self._layers) else "send"
+        view = memoryview(data)
         try:
             while view:
                 self._link.settimeout(limit.left(wait))
@@ -154,7 +170,7 @@ class SyncStream:
             case "ssl_object":
                 if isinstance(self._link, _NestedTLS):
                     return self._link.tls
-                return self._sock._sslobj if isinstance(self._sock, ssl.SSLSocket) else None  # type: ignore[attr-defined]
+                return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
             case "is_readable":
                 return readable(self._sock)
             case "socket":

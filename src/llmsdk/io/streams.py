@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import ssl
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llmsdk.io.limit import Broken, Limit, Unreachable, Wait, first_bytes, readable
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.tls import TLSAttribute, TLSStream
 
-if TYPE_CHECKING:
-    from anyio.abc import ByteStream
+from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Wait, first_bytes, readable
 
 
 class LoopStream:
@@ -20,11 +23,14 @@ class LoopStream:
         self._layers = layers
         self._lost = lost
         self._first = b"HTTP/"
+        self._held = b""
 
     async def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        import anyio
-
         limit: Limit = timeout
+        if self._held:
+            # The peer may have replied before it hung up: then the reading below finds out.
+            with contextlib.suppress(self._lost):
+                await self._flush(limit)
         wait: Wait = "connect" if limit.connecting(self._layers) else "receive"
         left = limit.left(wait)
         data: bytes | None = None
@@ -46,20 +52,27 @@ class LoopStream:
     async def write(self, buffer: bytes, timeout: Any = None) -> None:
         if not buffer:
             return
-        import anyio
-
         limit: Limit = timeout
-        wait = limit.sending(self._layers, buffer)
+        limit.sending(self._layers, buffer)
+        if self._first and len(self._held) + len(buffer) <= SLICE:
+            self._held += buffer
+            return
+        await self._flush(limit)
+        await self._transmit(buffer, limit)
+
+    async def _flush(self, limit: Limit) -> None:
+        held, self._held = self._held, b""
+        if held:
+            await self._transmit(held, limit)
+
+    async def _transmit(self, data: bytes, limit: Limit) -> None:
+        wait: Wait = "connect" if limit.connecting(self._layers) else "send"
         left = limit.left(wait)
         done = False
         try:
-            if left is None:
-                await self._stream.send(buffer)
+            with anyio.CancelScope(deadline=anyio.current_time() + (math.inf if left is None else left)):
+                await self._stream.send(data)
                 done = True
-            else:
-                with anyio.CancelScope(deadline=anyio.current_time() + left):
-                    await self._stream.send(buffer)
-                    done = True
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
             raise self._lost(str(error)) from None
         if not done:
@@ -68,14 +81,11 @@ class LoopStream:
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: Any = None
     ) -> LoopStream:
-        import anyio
-        from anyio.streams.tls import TLSStream
-
         limit: Limit = timeout
         left = limit.left("connect")
         tls: TLSStream | None = None
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + (float("inf") if left is None else left)):
+            with anyio.CancelScope(deadline=anyio.current_time() + (math.inf if left is None else left)):
                 tls = await TLSStream.wrap(
                     self._stream,
                     server_side=False,
@@ -95,15 +105,10 @@ class LoopStream:
         return stream
 
     async def aclose(self) -> None:
-        import anyio
-
         with anyio.CancelScope(shield=True):
             await self._stream.aclose()
 
     def get_extra_info(self, info: str) -> Any:
-        from anyio.abc import SocketAttribute
-        from anyio.streams.tls import TLSAttribute
-
         look_up = self._stream.extra
         match info:
             case "ssl_object":
@@ -136,14 +141,12 @@ class LoopNetwork:
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> LoopStream:
-        import anyio
-
         limit: Limit = timeout
         limit.opening()
         left = limit.left("connect")
         stream: ByteStream | None = None
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + (float("inf") if left is None else left)):
+            with anyio.CancelScope(deadline=anyio.current_time() + (math.inf if left is None else left)):
                 stream = await anyio.connect_tcp(host, port)
         except (OSError, UnicodeError) as error:
             raise Unreachable(_deepest(error)) from None

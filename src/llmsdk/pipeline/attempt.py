@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from llmsdk.errors import BadResponse, Disconnected, LLMError, Redirected, StreamInterrupted, Transient
+from llmsdk.errors import BadResponse, DeadlineExceeded, Disconnected, LLMError, Redirected, StreamInterrupted, Transient
 from llmsdk.io import Clock, closing
 from llmsdk.pipeline import Call, is_content
 from llmsdk.reply import Reply
@@ -40,7 +40,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
                 yield event
         if call.operation == "generate" and not reply.complete(call.request.n):
             raise _cut(reply, clock)
-    except Transient as error:
+    except (Transient, BadResponse) as error:
         failure = error.locate(provider, model)
         if clock.content:
             failure = StreamInterrupted(f"broke off: {error.message}", partial=reply.text).locate(provider, model)
@@ -48,6 +48,8 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         raise
     except LLMError as error:
         failure = error.locate(provider, model)
+        if isinstance(error, DeadlineExceeded):
+            error.partial = reply.text
         raise
     except BaseException as error:  # cancellation, GeneratorExit and bugs: the row is settled, the error passes
         failure = error
