@@ -97,6 +97,28 @@ def test_a_connection_that_closes_under_the_request_is_stale(face: Any, serve: A
     assert clean(error)
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_an_address_of_version_6(face: Any) -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            listener = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        heard: list[bytes] = []
+
+        def serve_one() -> None:
+            with listener.accept()[0] as sock:
+                heard.append(sock.recv(65536))
+                sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+        thread = threading.Thread(target=serve_one, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        assert face(lambda io: ask(io, post(f"http://[::1]:{port}/"), timed(5))) == (200, b"ok")
+        thread.join(5)
+    assert f"Host: [::1]:{port}".encode() in heard[0]
+
+
 def test_nothing_listens(face: Any) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -132,7 +154,8 @@ def test_the_next_address_is_tried(face: Any, serve: Any, monkeypatch: pytest.Mo
     assert face(lambda io: ask(io, post(server.url.replace("127.0.0.1", "two.example")), timed(5)))[0] == 200
 
 
-def test_a_reply_left_early_hangs_up_at_once(face: Any, serve: Any) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_reply_left_early_hangs_up_at_once(face: Any, serve: Any, server_tls: Any, ca_bundle: str, tls: bool) -> None:
     gone = threading.Event()
 
     def handler(peer: Peer) -> None:
@@ -141,10 +164,11 @@ def test_a_reply_left_early_hangs_up_at_once(face: Any, serve: Any) -> None:
         if peer.gone():
             gone.set()
 
-    server = serve(handler)
+    server = serve(handler, server_tls if tls else None)
 
     async def scenario(io: Any) -> bool:
-        async with closing(await io.send(post(server.url))) as reply, closing(reply.chunks()) as chunks:
+        request = post(server.url, ca_bundle=ca_bundle)
+        async with closing(await io.send(request)) as reply, closing(reply.chunks()) as chunks:
             async for _ in chunks:
                 break
         await reply.aclose()
@@ -414,6 +438,28 @@ def test_closing_from_another_thread_ends_a_request_under_way(serve: Any) -> Non
     assert len(errors) == 1
 
 
+@pytest.mark.anyio
+async def test_closing_in_another_task_ends_a_request_under_way(serve: Any) -> None:
+    def handler(peer: Peer) -> None:
+        peer.request()
+        peer.reply(b"x", headers={"content-length": "9"})
+        peer.gone()
+
+    server = serve(handler)
+    io = LoopIO()
+
+    async def read() -> None:
+        with pytest.raises(ClientClosed):
+            await ask(io, post(server.url), timed(20))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read)
+        while not server.requests:  # noqa: ASYNC110 - the server has no event of this loop
+            await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
+        await io.pools.aclose()
+
+
 def test_one_client_over_several_loops_in_turn(serve: Any) -> None:
     """Nobody closes the client: each loop closes its own connections when it ends."""
     server = serve(echo)
@@ -454,6 +500,9 @@ def test_a_client_that_is_dropped_leaves_no_warning(serve: Any) -> None:
 
     for backend in ("asyncio", "trio"):
         anyio.run(main, backend=backend)
+    blocking = SyncIO()
+    drive(ask(blocking, post(server.url)))
+    del blocking
     gc.collect()
 
 

@@ -100,6 +100,12 @@ def test_files_that_cannot_be_used(face: Any, tmp_path: Path, option: str) -> No
         assert caught.value.hint
 
 
+def test_an_environment_that_names_no_file(face: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+        face(lambda io: ask(io, post("https://api.example/")))
+
+
 def test_plain_http_asked_for_tls(face: Any, serve: Any, ca_bundle: str) -> None:
     def handler(peer: Peer) -> None:
         peer.sock.recv(1000)

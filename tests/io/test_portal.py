@@ -105,7 +105,7 @@ def test_a_slow_caller_holds_up_the_source(face: Any) -> None:
             yield number
 
     async def scenario(io: Any) -> None:
-        io = io.within(timed(10, stream=True, first_token=0.2, idle=0.1))
+        io = io.within(timed(20, stream=True, idle=1.0))
         io.clock.content = True
         seen = 0
         async with closing(io.pools.portal.iterate(fast, io)) as items:
@@ -113,7 +113,7 @@ def test_a_slow_caller_holds_up_the_source(face: Any) -> None:
                 assert number == seen
                 seen += 1
                 if seen == 1:
-                    await io.sleep(0.3)  # longer than the idle limit, which is the source's, not the caller's
+                    await io.sleep(1.5)  # longer than the idle limit, which is the source's, not the caller's
                     assert len(made) <= 2 * ROOM
         assert seen == ROOM * 4
 
