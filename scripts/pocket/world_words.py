@@ -134,7 +134,7 @@ PLACES = _words("""
 park:公园,market:市场,school:学校,library:图书馆,hospital:医院,station:车站,airport:机场,hotel:酒店,restaurant:餐厅
 supermarket:超市,museum:博物馆,bank:银行,post office:邮局,bakery:面包店,cinema:电影院,beach:海滩,zoo:动物园,farm:农场
 garden:花园,office:办公室,kitchen:厨房,village:村子,shop:商店,bookshop:书店,cafe:咖啡馆,factory:工厂,square:广场
-theatre:剧院,gym:健身房,swimming pool:游泳池,church:教堂,bridge:桥边,lake:湖边,forest:森林
+theatre:剧院,gym:健身房,swimming pool:游泳池,church:教堂,bridge:大桥,lake:湖边,forest:森林
 """)
 JOBS = _words("""
 teacher:老师,doctor:医生,nurse:护士,driver:司机,cook:厨师,farmer:农民,student:学生,singer:歌手,writer:作家,painter:画家
@@ -166,6 +166,9 @@ chemistry:化学
 """)
 VEHICLES = _words("train:火车,bus:公共汽车,plane:飞机,ship:轮船,taxi:出租车,boat:小船,subway:地铁,coach:长途汽车")
 ILLNESSES = _words("cold:感冒,cough:咳嗽,fever:发烧,headache:头疼,toothache:牙疼,stomach ache:肚子疼,sore throat:嗓子疼")
+FARE = _words("""
+milk:牛奶,tea:茶,water:水,coffee:咖啡,juice:果汁,soup:汤,rice:米饭,bread:面包,fish:鱼肉,beef:牛肉,cheese:奶酪,chocolate:巧克力
+""")
 PET_NAMES = _words("""
 Coco:可可,Lucky:幸运,Snowy:雪球,Tiger:虎子,Honey:蜜糖,Pepper:胡椒,Bella:贝拉,Rocky:洛奇,Mimi:咪咪,Dudu:嘟嘟,Happy:开心
 Bean:豆豆

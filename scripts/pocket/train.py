@@ -1,0 +1,376 @@
+"""Train ``local:pocket`` from nothing on two CPU cores: ``python scripts/pocket/train.py --minutes 100``.
+
+The data are generated while training runs, from one seed. The learning rate warms up, stays, and falls to zero over
+the last quarter of the time, so that a run can be continued (``--resume``) with more minutes. Checkpoints go to
+``--work``; every three minutes the weights are exported to ``--out`` as a Hugging Face folder: their running mean while
+the rate is high, themselves at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from queue import Full
+
+import numpy as np
+import torch
+from model import Pocket, Shape, export
+from rendering import END, Example
+from tokenizers import Tokenizer
+from tokens import build, save
+from torch import Tensor, nn
+
+from examples import group
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "providers" / "llmsdk_providers" / "local" / "pocket"
+LENGTH, ROWS, PARTS = 288, 5, 4
+"""Tokens in a row, rows in a part, parts in a step: two processes take parts until the step has all of them."""
+RATE, WARM_STEPS, DECAY_SHARE, AVERAGE = 4e-3, 60, 0.25, 0.99
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A group laid out as a common beginning and branches, each with how many of its tokens are to be learnt."""
+
+    shared: list[int]
+    branches: list[tuple[list[int], int]]
+
+    @property
+    def size(self) -> int:
+        return len(self.shared) + sum(len(ids) for ids, _ in self.branches)
+
+
+def _common(rows: list[list[int]]) -> int:
+    """How many tokens all rows begin with."""
+    size = 0
+    for column in zip(*rows, strict=False):
+        if any(token != column[0] for token in column):
+            break
+        size += 1
+    return size
+
+
+def lay(tokenizer: Tokenizer, examples: list[Example]) -> Laid:
+    """Lay a group out; branches that do not fit a row are left out."""
+    prompts = [row.ids for row in tokenizer.encode_batch([e.prompt for e in examples], add_special_tokens=False)]
+    replies = [row.ids for row in tokenizer.encode_batch([e.reply + END for e in examples], add_special_tokens=False)]
+    shared = _common(prompts) if len(prompts) > 1 else 0
+    shared = min(shared, min(map(len, prompts)) - 1)
+    branches, size = [], shared
+    for prompt, reply in zip(prompts, replies, strict=True):
+        ids = prompt[shared:] + reply
+        if size + len(ids) <= LENGTH:
+            branches.append((ids, len(reply)))
+            size += len(ids)
+    return Laid(prompts[0][:shared], branches)
+
+
+def _pack(laid: Iterator[Laid]) -> Iterator[list[Laid]]:
+    """Fill rows with whole groups, best fit first among a few open rows."""
+    rows: list[list[Laid]] = []
+    for one in laid:
+        if not one.branches:
+            continue
+        fitting = [row for row in rows if sum(g.size for g in row) + one.size <= LENGTH]
+        if fitting:
+            max(fitting, key=lambda row: sum(g.size for g in row)).append(one)
+        else:
+            rows.append([one])
+        if len(rows) > 24:
+            fullest = max(rows, key=lambda row: sum(g.size for g in row))
+            rows.remove(fullest)
+            yield fullest
+
+
+@dataclass(slots=True)
+class Batch:
+    """Arrays of one step. ``part`` and ``branch`` say which tokens may see each other."""
+
+    tokens: np.ndarray
+    positions: np.ndarray
+    part: np.ndarray
+    branch: np.ndarray
+    at: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+
+
+def weights(learnt: int) -> list[float]:
+    """How much each token of a reply counts: more in a short one, which decides, than in a long one, which repeats."""
+    each = min(5.0, max(1.0, 12 / learnt)) if learnt < 40 else 0.5
+    return [2 * each, *[each] * (learnt - 1)]
+
+
+def collate(rows: list[list[Laid]]) -> Batch:
+    """Write rows of groups as arrays."""
+    shape = (len(rows), LENGTH)
+    tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    part, branch = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
+    at: list[int] = []
+    target: list[int] = []
+    weight: list[float] = []
+    for r, row in enumerate(rows):
+        cursor = 0
+        for g, laid in enumerate(row):
+            begin = len(laid.shared)
+            for b, (ids, learnt) in enumerate([(laid.shared, 0), *laid.branches]):
+                span = slice(cursor, cursor + len(ids))
+                start = 0 if b == 0 else begin
+                tokens[r, span], part[r, span], branch[r, span] = ids, g, b
+                positions[r, span] = np.arange(start, start + len(ids))
+                first = cursor + len(ids) - learnt - 1
+                at += range(r * LENGTH + first, r * LENGTH + first + learnt)
+                target += ids[len(ids) - learnt :]
+                weight += weights(learnt) if learnt else []
+                cursor += len(ids)
+    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32))
+
+
+def _batches(tokenizer: Tokenizer, seed: int) -> Iterator[Batch]:
+    rng = random.Random(seed)
+    rows = _pack(lay(tokenizer, group(rng)) for _ in iter(int, 1))
+    while True:
+        yield collate([next(rows) for _ in range(ROWS)])
+
+
+def _produce(path: str, seed: int, queue: multiprocessing.Queue[Batch]) -> None:
+    """Fill the queue for as long as the parent lives."""
+    parent = os.getppid()
+    for batch in _batches(Tokenizer.from_file(path), seed):
+        while True:
+            try:
+                queue.put(batch, timeout=5)
+                break
+            except Full:
+                if os.getppid() != parent:
+                    return
+
+
+def _sight(batch: Batch) -> Tensor:
+    """What to add to the attention scores: nothing where a token may look, minus infinity elsewhere."""
+    part, branch = torch.from_numpy(batch.part), torch.from_numpy(batch.branch)
+    same = (part[:, :, None] == part[:, None, :]) & torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
+    seen = same & ((branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :]))
+    return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None]
+
+
+# --- optimiser ----------------------------------------------------------------------------------------------------
+
+
+def _orthogonal(update: Tensor, steps: int = 5) -> Tensor:
+    """The nearest matrix with orthogonal rows, roughly (Newton-Schulz, as in Muon)."""
+    x = update.T if update.shape[0] > update.shape[1] else update
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    return x.T if update.shape[0] > update.shape[1] else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal, one square block of a fused matrix at a time."""
+
+    def __init__(self, weights: list[tuple[nn.Parameter, int]], lr: float) -> None:
+        super().__init__([{"params": [weight], "blocks": blocks} for weight, blocks in weights], {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update."""
+        for group_ in self.param_groups:
+            for weight in group_["params"]:
+                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                momentum.lerp_(weight.grad, 0.05)
+                update = weight.grad.lerp(momentum, 0.95)
+                weight.mul_(1 - 0.05 * group_["lr"])
+                for piece, into in zip(update.chunk(group_["blocks"]), weight.chunk(group_["blocks"]), strict=True):
+                    into.add_(_orthogonal(piece), alpha=-group_["lr"] * 0.2 * max(piece.shape) ** 0.5)
+
+
+def optimisers(model: Pocket) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, Adam for the rest."""
+    fused = {"qkv": 3, "gate_up": 2}
+    inside = [(w, fused.get(n.split(".")[-2], 1)) for n, w in model.blocks.named_parameters() if w.dim() == 2]
+    rest = [w for n, w in model.named_parameters() if w.dim() < 2 or n.startswith("embed")]
+    return [Muon(inside, RATE), torch.optim.AdamW(rest, RATE, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
+# --- the run ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far training has come."""
+
+    step: int = 0
+    tokens: int = 0
+    learnt: int = 0
+    minutes: float = 0.0
+
+
+def _rate(progress: Progress, minutes: float) -> float:
+    left = (minutes - progress.minutes) / (minutes * DECAY_SHARE)
+    return RATE * min(1.0, (progress.step + 1) / WARM_STEPS, max(left, 0.0))
+
+
+def _checkpoint(work: Path, model: Pocket, mean: Pocket, opts: list[torch.optim.Optimizer], progress: Progress) -> None:
+    state = {
+        "model": model.state_dict(), "mean": mean.state_dict(), "optimisers": [o.state_dict() for o in opts],
+        "progress": [progress.step, progress.tokens, progress.learnt, progress.minutes],
+    }  # fmt: skip
+    torch.save(state, work / "checkpoint.new")
+    (work / "checkpoint.new").replace(work / "checkpoint.pt")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=100)
+    parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "pocket")
+    parser.add_argument("--resume", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Build the tokenizer, then train until the time is up."""
+    options = _arguments()
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    path = options.work / "tokenizer.json"
+    if not path.exists():
+        save(build(options.seed), options.work)
+    tokenizer = Tokenizer.from_file(str(path))
+    shape = Shape(vocabulary=tokenizer.get_vocab_size())
+    model, mean = Pocket(shape), Pocket(shape)
+    mean.load_state_dict(model.state_dict())
+    opts, progress = optimisers(model), Progress()
+    if options.resume:
+        state = torch.load(options.work / "checkpoint.pt")
+        model.load_state_dict(state["model"])
+        mean.load_state_dict(state["mean"])
+        for optimiser, saved in zip(opts, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        progress = Progress(*state["progress"])
+    print(f"{sum(w.numel() for w in model.parameters())} parameters, {shape}", flush=True)
+    context = multiprocessing.get_context("spawn")
+    queue: multiprocessing.Queue[Batch] = context.Queue(16)
+    producer = context.Process(target=_produce, args=(str(path), options.seed + progress.step, queue), daemon=True)
+    producer.start()
+    _run(options, model, mean, opts, progress, queue)
+    producer.terminate()
+
+
+@dataclass(slots=True)
+class Team:
+    """What the two training processes share: the work of a step, the helper's gradients, and when to go on."""
+
+    queue: multiprocessing.Queue[Batch]
+    taken: Synchronized[int]
+    loss: Synchronized[float]
+    counted: SynchronizedArray[int]
+    gradient: Tensor
+    met: Barrier
+
+    def share(self, model: Pocket) -> None:
+        """Take parts of the step until none is left, adding up gradients."""
+        while True:
+            with self.taken:
+                if self.taken.value >= PARTS:
+                    return
+                self.taken.value += 1
+            batch = self.queue.get()
+            arrays = (torch.from_numpy(a) for a in (batch.tokens, batch.positions))
+            learnt = (torch.from_numpy(a) for a in (batch.target, batch.at, batch.weight))
+            loss = model.loss(*arrays, _sight(batch), *learnt) / PARTS
+            loss.backward()
+            with self.loss, self.counted:
+                self.loss.value += loss.item()
+                self.counted[0] += int((batch.part >= 0).sum())
+                self.counted[1] += len(batch.target)
+
+
+def _help(team: Team, model: Pocket) -> None:
+    """The second process: parts of every step, no decisions."""
+    while True:
+        team.share(model)
+        gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters()]
+        team.gradient.copy_(nn.utils.parameters_to_vector(gradients))
+        team.met.wait()
+        model.zero_grad()
+        team.met.wait()
+
+
+def _step(team: Team, model: Pocket, opts: list[torch.optim.Optimizer]) -> float:
+    """One update from the gradients of both processes; returns the loss."""
+    team.share(model)
+    team.met.wait()
+    at = 0
+    for weight in model.parameters():
+        more = team.gradient[at : at + weight.numel()].view_as(weight)
+        weight.grad = more.clone() if weight.grad is None else weight.grad.add_(more)
+        at += weight.numel()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for optimiser in opts:
+        optimiser.step()
+    model.zero_grad()
+    loss, team.loss.value, team.taken.value = team.loss.value, 0.0, 0
+    team.met.wait()
+    return loss
+
+
+def _run(
+    options: argparse.Namespace, model: Pocket, mean: Pocket, opts: list[torch.optim.Optimizer], progress: Progress,
+    queue: multiprocessing.Queue[Batch],
+) -> None:  # fmt: skip
+    for weight in model.parameters():
+        weight.data.share_memory_()
+    forks = multiprocessing.get_context("fork")
+    gradient = torch.zeros(sum(w.numel() for w in model.parameters())).share_memory_()
+    team = Team(queue, forks.Value("i", 0), forks.Value("d", 0.0), forks.Array("q", 2), gradient, forks.Barrier(2))
+    forks.Process(target=_help, args=(team, model), daemon=True).start()
+    last, saved, losses, before = time.monotonic(), progress.minutes, [], (progress.tokens, progress.learnt)
+    while progress.minutes < options.minutes:
+        rate = _rate(progress, options.minutes)
+        for optimiser in opts:
+            for settings in optimiser.param_groups:
+                settings["lr"] = rate
+        losses.append(_step(team, model, opts))
+        with torch.no_grad():
+            keep = min(AVERAGE, progress.step / (progress.step + 10))
+            for slow, fast in zip(mean.parameters(), model.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
+        now = time.monotonic()
+        progress.step += 1
+        progress.tokens, progress.learnt = before[0] + team.counted[0], before[1] + team.counted[1]
+        progress.minutes += (now - last) / 60
+        last = now
+        if progress.step % 10 == 0:
+            print(
+                f"{progress.minutes:6.1f} min  step {progress.step}  loss {sum(losses[-10:]) / 10:.4f}  rate {rate:.5f}  "
+                f"{progress.tokens / 1e6:.2f} M tokens, {progress.learnt / 1e6:.2f} M learnt", flush=True,
+            )  # fmt: skip
+        if progress.minutes - saved >= 3 or progress.minutes >= options.minutes:
+            saved = progress.minutes
+            _checkpoint(options.work, model, mean, opts, progress)
+            save(Tokenizer.from_file(str(options.work / "tokenizer.json")), options.out)
+            export(mean if rate > RATE / 8 else model, options.out)
+            record = {"minutes": progress.minutes, "steps": progress.step, "tokens": progress.tokens, "learnt": progress.learnt}
+            (options.work / "training.json").write_text(json.dumps(record | {"seed": options.seed}) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
