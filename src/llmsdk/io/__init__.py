@@ -21,7 +21,7 @@ Phase = Literal["connect", "send", "first_token", "idle", "total"]
 class TransportOptions:
     """How to reach a host. Equal options share one pool of connections."""
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     """URL of a proxy, or ``""`` for none. ``None`` takes HTTP(S)_PROXY, ALL_PROXY and NO_PROXY from the environment as
     it is at the first request to a host, and uses none for this machine."""
     ca_bundle: str | None = None
@@ -42,7 +42,7 @@ class HTTPRequest:
     """One request, ready for the wire. ``secrets`` are strings that must not show in any error about it."""
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     options: TransportOptions = TransportOptions()

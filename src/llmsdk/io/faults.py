@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmsdk.errors import ConfigError, ConnectFailed, Disconnected, InvalidBody, LLMError, Redirected
 from llmsdk.io import Clock
@@ -24,7 +24,7 @@ class Place:
 
     address: Address
     proxy: Proxy | None = None
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def words(self, data: bytes | str) -> str:
         """Words of the peer, without secrets."""

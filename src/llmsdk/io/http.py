@@ -21,6 +21,7 @@ from llmsdk.io import Clock, HTTPRequest, TransportOptions
 from llmsdk.io.body import Decoder, decoder
 from llmsdk.io.faults import Place, redirected, translate
 from llmsdk.io.guard import LoopGuard, SyncGuard
+from llmsdk.io.hush import hush
 from llmsdk.io.limit import Limit, Wait
 from llmsdk.io.route import Address, Proxy, proxy_for, trust
 from llmsdk.io.sockets import SyncNetwork
@@ -89,17 +90,10 @@ def headers_of(request: HTTPRequest, to: Address) -> list[tuple[bytes, bytes]]:
     Raises:
         InputError: a header that HTTP does not allow. Its value may be a key and is not shown.
     """
-    result: list[tuple[bytes, bytes]] = []
-    names = set()
-    for name, value in request.headers:
-        lower = name.lower()
-        if lower in _OURS or not _NAME.fullmatch(name):
-            raise InputError(f"the header {name!r} cannot be set", argument="headers")
-        if not _VALUE.fullmatch(value):
-            hint = "Look for a line break, a NUL or a blank at its ends, such as a newline behind a key from a file."
-            raise InputError(f"the header {name!r} holds a character that HTTP forbids", argument="headers", hint=hint)
-        names.add(lower)
-        result.append((name, value))
+    if (problem := _problem(request)) is not None:
+        raise InputError(problem, argument="headers", hint=_HEADER_HINT)
+    result = list(request.headers)
+    names = {name.lower() for name, _ in result}
     if b"host" not in names:
         result.insert(0, (b"Host", to.authority))
     if b"accept-encoding" not in names:
@@ -107,6 +101,19 @@ def headers_of(request: HTTPRequest, to: Address) -> list[tuple[bytes, bytes]]:
     if request.body or request.method not in ("GET", "HEAD", "DELETE"):
         result.append((b"Content-Length", b"%d" % len(request.body)))
     return result
+
+
+_HEADER_HINT = "Look for a line break, a NUL or a blank at its ends, such as a newline behind a key from a file."
+
+
+def _problem(request: HTTPRequest) -> str | None:
+    """What is wrong with the headers. Told rather than raised from here: a traceback may show the locals of a frame."""
+    for name, value in request.headers:
+        if name.lower() in _OURS or not _NAME.fullmatch(name):
+            return f"the header {name!r} cannot be set"
+        if not _VALUE.fullmatch(value):
+            return f"the header {name!r} holds a character that HTTP forbids"
+    return None
 
 
 def _prepare(request: HTTPRequest, to: Address, limit: Limit) -> httpcore2.Request:
@@ -324,6 +331,7 @@ async def send(request: HTTPRequest, clock: Clock, link: Link, to: Address, clos
             return ClientClosed("the client was closed while a request was under way")
         return translate(error, clock, place)
 
+    hush(request.secrets)
     prepared = _prepare(request, to, limit)
     failure: LLMError | None = None
     response = None
