@@ -345,7 +345,7 @@ def on_a_terminal(args: list[str], *, columns: int = 80, **variables: str) -> tu
 
 
 def _read(screen: int) -> Iterator[bytes]:
-    while select.select([screen], [], [], 60)[0]:
+    while select.select([screen], [], [], 120)[0]:
         try:
             data = os.read(screen, 65536)
         except OSError:  # the other side has closed
@@ -521,3 +521,24 @@ def test_what_the_demo_shows_is_what_it_runs(capsys: Any) -> None:
     asked = [request.messages[-1].text for request in Echo.asked]
     assert any("今天是星期五，" in text for text in asked)
     assert out.count("10 in + 2 out") == len(Echo.asked)
+
+
+def test_the_demo_on_the_model_inside_the_package(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.cells import cell_len
+
+    pytest.importorskip("torch", reason="the extra [local] is not installed")
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = say(capsys, "demo")
+    assert code == 0
+    assert max(map(cell_len, out.splitlines())) <= 80
+    told = re.sub(r"\s+", " ", out)
+    for text in (
+        "Your name is Anna.",
+        "露西星期一在巴黎买了两本书。",
+        "Tom's dog is brown.",
+        "pages[0][0:33] = “Order 4071 will arrive on Friday.”",
+    ):
+        assert text in told
+    assert re.search(r" bad ━+ 0\.\d{3} good ", told)
+    assert re.search(r" weather ━+ (0\.9\d\d|1\.000) ", told)
+    assert "0 out tokens" in told

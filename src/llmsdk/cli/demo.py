@@ -129,6 +129,8 @@ def _show(console: Console, number: int, step: Step, scope: dict[str, Any]) -> N
             result = _execute(line, scope)
         if isinstance(result, Result):
             console.print(_beside(_told(result), stats(result), console.width))
+            for note in _notes(result):
+                console.print(Padding(Text(note, "dim"), (0, 0, 0, 2)))
 
 
 def _busy(console: Console) -> AbstractContextManager[Any]:
@@ -169,13 +171,15 @@ def _told(result: Result) -> RenderableType:
             return scores(result)
         case Answer(answerable=False):
             return Text("answerable=False: the documents do not say", "bold yellow")
-        case Answer():
-            quotes = [
-                Text(f"“{printable(e.quote)}” pages[{e.source}][{e.start}:{e.end}]", "dim") for e in result.evidence
-            ]
-            return Group(Text(printable(result.text), "bold green"), *quotes)
         case _:
             return Text(printable(getattr(result, "text", "")).strip(), "bold green")
+
+
+def _notes(result: Result) -> list[str]:
+    """What stands below a result: where an answer was found, and warnings."""
+    found = result.evidence if isinstance(result, Answer) else ()
+    quotes = [f"pages[{item.source}][{item.start}:{item.end}] = “{printable(item.quote)}”" for item in found]
+    return [*quotes, *map(printable, result.warnings)]
 
 
 def _tail(console: Console, total: str) -> None:
