@@ -276,7 +276,13 @@ def test_control_characters_of_a_model_do_not_reach_a_terminal() -> None:
 
 # --- processes --------------------------------------------------------------------------------------------------
 
-MAIN = "import sys; from llmsdk.cli import main; sys.exit(main())"
+# A shell's background jobs ignore Ctrl-C, and so do their children: give it back, however the tests were started.
+MAIN = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from llmsdk.cli import main
+sys.exit(main())
+"""
 
 
 def command(*args: str) -> list[str]:
