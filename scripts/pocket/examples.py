@@ -176,8 +176,8 @@ def texts(rng: random.Random, test: bool, count: int = 1) -> list[Example]:
 
 
 MIX: tuple[tuple[Callable[..., list[Example]], float], ...] = (
-    (answers, 0.37), (translations, 0.18), (picks, 0.24), (fits, 0.05), (talks, 0.075), (memories, 0.025), (refusals, 0.025),
-    (told_stories, 0.01), (texts, 0.025),
+    (answers, 0.42), (translations, 0.16), (picks, 0.15), (fits, 0.05), (talks, 0.14), (memories, 0.025), (refusals, 0.025),
+    (told_stories, 0.01), (texts, 0.02),
 )  # fmt: skip
 """Which share of the groups each maker has."""
 
