@@ -192,6 +192,7 @@ def _tail(console: Console, total: str) -> None:
         ("Client()", "the `default` of llmsdk.toml"),
     )
     table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=max(len(code) for code, _ in rows) + 2)
     for code, what in rows:
         table.add_row(Syntax(f"  {code}", "python", theme="ansi_dark", background_color="default"), Text(what, "dim"))
     console.print(table)
