@@ -109,7 +109,8 @@ Held out, by hash, are one in ten combinations of words and one in ten whole sen
 has at least one of them. Greedy decoding; exact means equal to the character. Answers count only with their quotes and the
 numbers of their documents. Labels are scored by log-probability, their order drawn anew for each set. Acceptable is one
 of the generator's own replies to that intent; fluent is a continuation that the generator's grammar parses to the end.
-The 200 published prompts are drawn from MT-bench and Self-Instruct, which training never saw.
+Our own requests from beyond are new fillings of templates that training used too, so only the published prompts tell how
+that carries over. Those 200 are drawn from MT-bench and Self-Instruct, which training never saw.
 `python scripts/pocket/evaluate.py` measures again.
 {notes}
 ## Hashes
