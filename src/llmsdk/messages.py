@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from llmsdk.errors import InputError
 from llmsdk.types import Message, Part, Role, Text, ToolCall, ToolResult
 
-ROLES: dict[str, Role] = {role: role for role in get_args(Role)} | {"developer": "system"}
+ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "developer": "system",
+}
 
 
 def from_dict(value: Any, where: str) -> Message:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from llmsdk.errors import BadResponse, DeadlineExceeded, Disconnected, LLMError, Redirected, StreamInterrupted, Transient
+from llmsdk.errors import (
+    BadResponse,
+    DeadlineExceeded,
+    Disconnected,
+    LLMError,
+    Redirected,
+    StreamInterrupted,
+    Transient,
+)
 from llmsdk.io import Clock, closing
 from llmsdk.pipeline import Call, is_content
 from llmsdk.reply import Reply
