@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rendering import BEGIN, END, PAD, ROLES
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from world import any_fact
 from world_frames import PATTERNS, STATES, WRAPPERS
 from world_opinions import DISLIKED, FRAMES, LIKED, SO_SO, opinion
@@ -103,6 +103,9 @@ def build(seed: int, groups: int = 9_000) -> Tokenizer:
         [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace("\n ", "\n"), decoders.Strip(" ", 1, 0)]
     )
     made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in _SPECIAL])
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", pair=f"{BEGIN} $A $B", special_tokens=[(BEGIN, names.index(BEGIN))]
+    )
     return made
 
 
