@@ -5,13 +5,14 @@ from __future__ import annotations
 import atexit
 import copy
 import os
+import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from weakref import WeakSet
 
 from llmsdk_providers.local.loader import is_out_of_memory
@@ -233,9 +234,8 @@ def _fault(error: Exception) -> LLMError:
 
 
 def _free_memory() -> None:
-    import torch
-
-    if torch.cuda.is_available():
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 

@@ -22,7 +22,8 @@ class OpenModel:
     def __init__(self, name: str, settings: LocalSettings) -> None:
         self.name = name
         self._settings = settings
-        self._path = locate(name)
+        path = locate(name)
+        self._path = None if path is None else path.absolute()
         self._lock = RLock()
         self._reading = RLock()
         self._folder: ModelFolder | None = None

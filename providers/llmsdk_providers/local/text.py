@@ -46,6 +46,8 @@ class Texts:
         self._name = name
         self._lock = Lock()
         self._pieces: dict[int, str] = {}
+        # The first encoding also settles the tokenizer's own state, which no two threads may do at once.
+        self._letter: list[int] = tokenizer.encode("a", add_special_tokens=False)
         self._without_control: Any = None
         self._template = _template_text(tokenizer.chat_template)
         self._special = _spellings(tokenizer, lambda token: token.special)
@@ -98,7 +100,7 @@ class Texts:
     def _piece(self, token: int) -> str:
         if token in self.codec.special:
             return str(self._tokenizer.convert_ids_to_tokens(token))
-        detokenizer = Detokenizer(self.codec, self._tokenizer.encode("a", add_special_tokens=False))
+        detokenizer = Detokenizer(self.codec, self._letter)
         return detokenizer.push(token) + detokenizer.finish()
 
     def _raw(self, text: str) -> list[int]:

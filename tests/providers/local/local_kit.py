@@ -188,6 +188,7 @@ async def collect(events: AsyncIterator[Event]) -> list[Event]:
 # --- real tokenizers ----------------------------------------------------------------------------------------------
 
 
+@lru_cache
 def gpt2_tokenizer(data: Path) -> Any:
     """The real GPT-2 tokenizer of the shared data."""
     from transformers import GPT2Tokenizer
@@ -220,6 +221,7 @@ def alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + n): byte for n, byte in enumerate(shifted)}
 
 
+@lru_cache
 def mistral_tokenizer(data: Path) -> Any:
     """The real Mistral v3 tokenizer: its SentencePiece pieces in the tokenizer that transformers makes of them."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers

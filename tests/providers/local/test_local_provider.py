@@ -399,18 +399,25 @@ def test_a_deadline_holds_while_a_model_is_loaded(
 
 def in_child(provider: Local, model: str, answers: Any) -> None:
     try:
-        answers.put(complete(provider, model, "dog", max_tokens=2))
+        answers.send(complete(provider, model, "dog", max_tokens=2))
     except EngineDead as error:
-        answers.put(f"EngineDead: {error.hint}")
+        answers.send(f"EngineDead: {error.hint}")
 
 
 def forked(target: Callable[..., None], *args: Any) -> Any:
+    """What ``target`` sends from a forked child."""
     context = multiprocessing.get_context("fork")
-    answers: Any = context.SimpleQueue()
-    child = context.Process(target=target, args=(*args, answers))
+    ours, theirs = context.Pipe()
+    child = context.Process(target=target, args=(*args, theirs))
     child.start()
-    answer = answers.get()
-    child.join(10)
+    answered = ours.poll(30)
+    if not answered:
+        child.kill()
+    child.join()
+    assert answered, "the child hangs"
+    answer = ours.recv()
+    for end in (ours, theirs):
+        end.close()
     assert child.exitcode == 0
     return answer
 

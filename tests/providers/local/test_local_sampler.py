@@ -108,9 +108,9 @@ def test_filters_leave_what_transformers_leaves(rule: dict[str, Any]) -> None:
 
 
 def test_draws_have_the_chances_of_the_softmax() -> None:
-    drawn = draws(sampling(temperature=1.5, seed=7), LOGITS, 8_000)
+    drawn = draws(sampling(temperature=1.5, seed=7), LOGITS, 3_000)
     for token, chance in enumerate((LOGITS / 1.5).softmax(-1).tolist()):
-        assert drawn.count(token) / 8_000 == pytest.approx(chance, abs=0.02)
+        assert drawn.count(token) / 3_000 == pytest.approx(chance, abs=0.03)
 
 
 def test_the_smallest_temperature_is_still_a_number() -> None:

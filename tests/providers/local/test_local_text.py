@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -191,7 +192,7 @@ def test_an_injected_turn_is_read_as_text(local: Local, tiny: Callable[[str], Pa
 
 @pytest.mark.parametrize("make", [gpt2_tokenizer, mistral_tokenizer])
 def test_real_tokenizers(shared_data: Path, make: Callable[[Path], Any]) -> None:
-    tokenizer = make(shared_data / "data")
+    tokenizer = copy.copy(make(shared_data / "data"))
     tokenizer.chat_template = TEMPLATE.replace("'<|end|>'", "eos_token")
     end = tokenizer.eos_token
     texts = Texts(tokenizer, "test", [])
