@@ -64,7 +64,7 @@ STEPS = (
         (
             'pages = ["Order 4071 will arrive on Friday.", "Tom lives in Berlin."]',
             'client.answer("When will order 4071 arrive?", context=pages)',
-            'client.answer("Where does Lucy live?", context=pages)',
+            'client.answer("Who is order 4071 for?", context=pages)',
         ),
     ),
     Step(
