@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from examples import group
 from rendering import render
 from world_talk import REFUSAL
 
-from examples import group
 from llmsdk.tasks import answer, classify, complete, translate
 from llmsdk.tasks.languages import Language
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
+from examples import answers, fits, memories, picks, refusals, talks, texts, translations
 from rendering import BEGIN, END, Example, render
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from world_parse import fluent
 from world_talk import REFUSAL
 
-from examples import answers, fits, memories, picks, refusals, talks, texts, translations
 from llmsdk.tasks import answer
 from llmsdk.types import Message
 

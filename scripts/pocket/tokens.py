@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from examples import group
 from rendering import BEGIN, END, PAD, ROLES
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from world import any_fact
@@ -20,8 +21,6 @@ from world_frames import PATTERNS, STATES, WRAPPERS
 from world_opinions import DISLIKED, FRAMES, LIKED, SO_SO, opinion
 from world_stories import STORIES
 from world_words import CITIES, NAMES
-
-from examples import group
 
 SIZE = 4096
 PIECES = r"\n| ?[A-Za-z]+|[0-9]|[\u4e00-\u9fff]+| ?[^\sA-Za-z0-9\u4e00-\u9fff]+|\s"

@@ -23,13 +23,12 @@ from queue import Full
 
 import numpy as np
 import torch
+from examples import group
 from model import Pocket, Shape, export
 from rendering import END, Example
 from tokenizers import Tokenizer
 from tokens import build, save
 from torch import Tensor, nn
-
-from examples import group
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "providers" / "llmsdk_providers" / "local" / "pocket"

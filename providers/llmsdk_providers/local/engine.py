@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 from weakref import WeakSet
 
+from llmsdk.errors import ClientClosed, EngineDead, LLMError, OutOfMemory, RuntimeFault
 from llmsdk_providers.local.loader import is_out_of_memory
 from llmsdk_providers.local.runner import Runner
-
-from llmsdk.errors import ClientClosed, EngineDead, LLMError, OutOfMemory, RuntimeFault
 
 E = TypeVar("E", bound=BaseException)
 EXIT_PATIENCE = 10.0

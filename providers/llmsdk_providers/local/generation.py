@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmsdk.errors import InputError, LLMError, ModelFileError, NumericalFault
+from llmsdk.types import Event, Finish, FinishReason, TokenLogprob
 from llmsdk_providers.local.detokenizer import Detokenizer
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.runner import Runner, Slot
 from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
 from llmsdk_providers.local.text import Prompt, Texts
 from llmsdk_providers.local.writer import Writer
-
-from llmsdk.errors import InputError, LLMError, ModelFileError, NumericalFault
-from llmsdk.types import Event, Finish, FinishReason, TokenLogprob
 
 if TYPE_CHECKING:
     from torch import Tensor

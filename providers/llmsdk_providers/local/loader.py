@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
+from llmsdk.errors import LLMError, MissingExtra, ModelFileError, OutOfMemory, Unsupported
 from llmsdk_providers.local.folder import ModelFolder
 from llmsdk_providers.local.runner import Runner
 from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype
-
-from llmsdk.errors import LLMError, MissingExtra, ModelFileError, OutOfMemory, Unsupported
 
 SMALL = 20_000_000
 """Parameters."""

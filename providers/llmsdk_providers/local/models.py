@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 from threading import RLock
 
+from llmsdk.errors import ClientClosed, EngineDead, UnknownModel
 from llmsdk_providers.local import hub, loader
 from llmsdk_providers.local.engine import Engine, Load
 from llmsdk_providers.local.folder import ModelFolder, locate, open_folder
 from llmsdk_providers.local.runner import Runner
 from llmsdk_providers.local.settings import LocalSettings
 from llmsdk_providers.local.text import Texts
-
-from llmsdk.errors import ClientClosed, EngineDead, UnknownModel
 
 
 class OpenModel:

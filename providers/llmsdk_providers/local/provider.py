@@ -8,6 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
+from llmsdk.errors import ContextTooLong, InputError, LLMError, Unsupported
+from llmsdk.io import IO
+from llmsdk.provider import CONTRACT, Capabilities
+from llmsdk.types import Event, Finish, Info, Model, Output, Request, TextDelta, TokenCount, Usage
 from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
@@ -17,11 +21,6 @@ from llmsdk_providers.local.sampler import MAX_LOGPROBS, Sampling
 from llmsdk_providers.local.score import Scoring
 from llmsdk_providers.local.settings import LocalSettings, check_names
 from llmsdk_providers.local.text import Prompt
-
-from llmsdk.errors import ContextTooLong, InputError, LLMError, Unsupported
-from llmsdk.io import IO
-from llmsdk.provider import CONTRACT, Capabilities
-from llmsdk.types import Event, Finish, Info, Model, Output, Request, TextDelta, TokenCount, Usage
 
 OPTIONS = frozenset(
     {

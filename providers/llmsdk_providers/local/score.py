@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llmsdk.errors import LLMError
+from llmsdk.types import Finish, Output, Score
 from llmsdk_providers.local.generation import Delivery, check_ids, check_numbers
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.runner import Runner, Slot
-
-from llmsdk.errors import LLMError
-from llmsdk.types import Finish, Output, Score
 
 if TYPE_CHECKING:
     from torch import Tensor

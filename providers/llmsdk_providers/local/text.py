@@ -16,10 +16,9 @@ from itertools import pairwise
 from threading import Lock
 from typing import Any
 
-from llmsdk_providers.local.detokenizer import Codec, Detokenizer
-
 from llmsdk.errors import InputError, TemplateError, Unsupported
 from llmsdk.types import Message, Reasoning, Request, Text, ToolCall, ToolResult
+from llmsdk_providers.local.detokenizer import Codec, Detokenizer
 
 _REPLY = "reply-goes-here"
 

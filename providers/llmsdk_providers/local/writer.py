@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from llmsdk_providers.local.detokenizer import Detokenizer
-
 from llmsdk.types import TextDelta, TokenLogprob
+from llmsdk_providers.local.detokenizer import Detokenizer
 
 
 class Stops:

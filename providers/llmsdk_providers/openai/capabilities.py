@@ -6,10 +6,9 @@ import re
 from dataclasses import replace
 from typing import TypeVar
 
-from llmsdk_providers.openai.settings import Settings
-
 from llmsdk.io.route import address
 from llmsdk.provider import Capabilities
+from llmsdk_providers.openai.settings import Settings
 
 T = TypeVar("T")
 

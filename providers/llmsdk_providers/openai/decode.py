@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from llmsdk_providers.openai import errors, logprobs, usage
-from llmsdk_providers.openai.calls import ToolCalls
-from llmsdk_providers.openai.encode import STATE
 from pydantic_core import from_json
 
 from llmsdk.errors import InvalidBody
 from llmsdk.io.redact import redact
 from llmsdk.io.sse import ServerSentEvent
 from llmsdk.types import Event, Finish, FinishReason, Info, ReasoningDelta, TextDelta, Usage
+from llmsdk_providers.openai import errors, logprobs, usage
+from llmsdk_providers.openai.calls import ToolCalls
+from llmsdk_providers.openai.encode import STATE
 
 FINISH: Mapping[str, FinishReason] = {
     "stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "end_turn": "stop",

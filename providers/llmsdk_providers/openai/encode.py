@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llmsdk_providers.openai.capabilities import is_reasoning
-
 from llmsdk.errors import InputError, Unsupported
 from llmsdk.types import Message, Reasoning, Request, Tool, ToolCall, ToolResult
+from llmsdk_providers.openai.capabilities import is_reasoning
 
 STATE = "openai.message"
 """Key of ``provider_state``: fields of an assistant's message that go back as they came."""

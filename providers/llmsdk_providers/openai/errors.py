@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmsdk_providers.openai import context
 from pydantic_core import from_json
 
 from llmsdk.errors import (
@@ -31,6 +30,7 @@ from llmsdk.errors import (
 )
 from llmsdk.io import retry_after
 from llmsdk.io.redact import redact
+from llmsdk_providers.openai import context
 
 MAX_MESSAGE = 1000
 """Characters of the provider's words that are kept."""

@@ -8,11 +8,6 @@ from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
-from llmsdk_providers.openai import decode, encode, errors, tokens, usage
-from llmsdk_providers.openai.capabilities import ModelTable
-from llmsdk_providers.openai.decode import Decoder
-from llmsdk_providers.openai.settings import VARIABLE, check_base_url, check_key
-from llmsdk_providers.openai.settings import Settings as OpenAISettings
 from pydantic import BaseModel
 from pydantic_core import to_json
 
@@ -20,6 +15,11 @@ from llmsdk.errors import ConfigError, InputError, InvalidBody, LLMError, Unsupp
 from llmsdk.io import IO, HTTPRequest, TransportOptions, closing
 from llmsdk.provider import Capabilities, HTTPProvider
 from llmsdk.types import Event, Model, Output, Request, TokenCount
+from llmsdk_providers.openai import decode, encode, errors, tokens, usage
+from llmsdk_providers.openai.capabilities import ModelTable
+from llmsdk_providers.openai.decode import Decoder
+from llmsdk_providers.openai.settings import VARIABLE, check_base_url, check_key
+from llmsdk_providers.openai.settings import Settings as OpenAISettings
 
 Header = tuple[bytes, bytes]
 _SECRET = (b"authorization", b"key", b"token", b"secret", b"cookie")

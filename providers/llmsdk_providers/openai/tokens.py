@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmsdk_providers.openai.capabilities import is_reasoning
 from pydantic_core import to_json
 
 from llmsdk.types import Message, Request, TokenCount, ToolCall, ToolResult
+from llmsdk_providers.openai.capabilities import is_reasoning
 
 PER_MESSAGE = 3
 PER_NAME = 1

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from llmsdk_providers.local import Local
 from local_kit import make_model
 
 from llmsdk.io.drive import drive
+from llmsdk_providers.local import Local
 
 
 @pytest.fixture(scope="session")

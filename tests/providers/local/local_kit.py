@@ -10,11 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from llmsdk_providers.local import Local
-
 from llmsdk.io.drive import iterate
 from llmsdk.io.sync import SyncIO
 from llmsdk.types import Event, Finish, Message, Output, Request, Score, TextDelta, Usage
+from llmsdk_providers.local import Local
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"

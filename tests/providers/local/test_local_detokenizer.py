@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llmsdk_providers.local.detokenizer import Codec, Detokenizer
 from local_kit import gpt2_tokenizer, make_tokenizer, mistral_tokenizer, tiktoken_tokenizer
+
+from llmsdk_providers.local.detokenizer import Codec, Detokenizer
 
 transformers = pytest.importorskip("transformers", reason="the local runtime needs transformers")
 

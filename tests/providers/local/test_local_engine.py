@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmsdk_providers.local.engine import Engine
 
 from llmsdk.errors import ClientClosed, EngineDead, InputError, LLMError, OutOfMemory, RuntimeFault
+from llmsdk_providers.local.engine import Engine
 
 PATIENCE = 30.0
 RUNNER: Any = object()

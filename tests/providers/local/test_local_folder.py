@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llmsdk_providers.local import Local
-from llmsdk_providers.local.folder import POCKET_FOLDER, locate, open_folder
 from local_kit import ask, write_weights
 
 from llmsdk.errors import ConfigError, LLMError, MissingExtra, ModelFileError, UnknownModel, UnsafeModel
 from llmsdk.types import Request
+from llmsdk_providers.local import Local
+from llmsdk_providers.local.folder import POCKET_FOLDER, locate, open_folder
 
 CONFIG = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 64}
 

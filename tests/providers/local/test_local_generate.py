@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from llmsdk_providers.local import Local
 from local_kit import (
     ask,
     complete,
@@ -32,6 +31,7 @@ from llmsdk.errors import ContextTooLong, InputError, LLMError, ModelFileError, 
 from llmsdk.io.drive import drive, iterate
 from llmsdk.io.sync import SyncIO
 from llmsdk.types import Event, Finish, Info, Message, Request, TextDelta, Tool, Usage
+from llmsdk_providers.local import Local
 
 pytest.importorskip("torch", reason="the local runtime needs torch")
 
@@ -374,9 +374,9 @@ def test_running_out_of_memory_ends_one_request(
 ) -> None:
     """The allocator's real error, asked for in the forward pass of long sequences only."""
     import torch
-    from llmsdk_providers.local.runner import Runner
 
     from llmsdk.errors import OutOfMemory
+    from llmsdk_providers.local.runner import Runner
 
     forward = Runner.forward
 

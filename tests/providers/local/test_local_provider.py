@@ -17,10 +17,6 @@ from typing import Any
 import anyio.from_thread
 import anyio.lowlevel
 import pytest
-from llmsdk_providers.local import Local
-from llmsdk_providers.local import hub as hub_module
-from llmsdk_providers.local import loader as loader_module
-from llmsdk_providers.local.folder import POCKET_FOLDER
 from local_kit import CORPUS, ask, chat, collect, complete, make_model, text_of, usage_of
 
 from llmsdk.errors import (
@@ -38,6 +34,10 @@ from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
 from llmsdk.provider import Counts, Lists, Scores
 from llmsdk.types import Message, Model, Output, Request
+from llmsdk_providers.local import Local
+from llmsdk_providers.local import hub as hub_module
+from llmsdk_providers.local import loader as loader_module
+from llmsdk_providers.local.folder import POCKET_FOLDER
 
 pytest.importorskip("torch", reason="the local runtime needs torch")
 

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import pytest
-from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
 
 from llmsdk.errors import InputError
 from llmsdk.types import Request
+from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 torch.set_num_threads(1)

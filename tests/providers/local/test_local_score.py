@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llmsdk_providers.local import Local
-from llmsdk_providers.local.runner import Runner
 from local_kit import SPECIAL, load_reference, scores
 
 from llmsdk.errors import ContextTooLong, InputError
 from llmsdk.io.drive import iterate
 from llmsdk.io.sync import SyncIO
 from llmsdk.types import Info, Message, Output, Request, Usage
+from llmsdk_providers.local import Local
+from llmsdk_providers.local.runner import Runner
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 

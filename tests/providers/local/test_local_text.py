@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmsdk_providers.local import Local
-from llmsdk_providers.local.text import Texts
 from local_kit import SPECIAL, TEMPLATE, ask, chat, complete, gpt2_tokenizer, make_tokenizer, mistral_tokenizer
 
 from llmsdk.errors import TemplateError, Unsupported
 from llmsdk.types import Message, Reasoning, Request, Text, ToolCall, ToolResult
+from llmsdk_providers.local import Local
+from llmsdk_providers.local.text import Texts
 
 transformers = pytest.importorskip("transformers", reason="the local runtime needs transformers")
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmsdk_providers.local.detokenizer import Detokenizer
-from llmsdk_providers.local.writer import Stops, Writer
 
 from llmsdk.types import TextDelta, TokenLogprob
+from llmsdk_providers.local.detokenizer import Detokenizer
+from llmsdk_providers.local.writer import Stops, Writer
 
 LETTERS = st.text("ab你", max_size=12)
 STOPS = st.lists(st.text("ab你", min_size=1, max_size=4), max_size=3)

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx2
 import openai
-from llmsdk_providers.openai import OpenAI, Settings
 
 from llmsdk.io.drive import drive
 from llmsdk.reply import Reply
 from llmsdk.types import Event, Message, Request, Usage
+from llmsdk_providers.openai import OpenAI, Settings
 
 BASE = "http://127.0.0.1:1/v1"
 

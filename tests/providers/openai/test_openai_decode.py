@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from llmsdk_providers.openai.decode import Decoder, decode
-from llmsdk_providers.openai.encode import STATE
 
 from llmsdk.errors import ContentFiltered, InvalidBody, InvalidRequest, LLMError, Overloaded, RateLimited, ServerFault
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.reply import Reply
 from llmsdk.types import Event, Finish, Info, ReasoningDelta, TextDelta, TokenLogprob, ToolCall, ToolCallDelta, Usage
+from llmsdk_providers.openai.decode import Decoder, decode
+from llmsdk_providers.openai.encode import STATE
 
 KEY = "sk-test-0123456789abcdefXYZ"
 DONE = b"[DONE]"

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmsdk_providers.openai import OpenAI, Settings
-from llmsdk_providers.openai.encode import STATE, is_strict
 from pydantic_core import from_json
 
 from llmsdk.errors import ConfigError, InputError, MissingKey, Unsupported
 from llmsdk.provider import Counts, Embeds, Lists
 from llmsdk.types import Message, Reasoning, Request, Text, Tool, ToolCall, ToolResult
+from llmsdk_providers.openai import OpenAI, Settings
+from llmsdk_providers.openai.encode import STATE, is_strict
 
 KEY = "sk-test-0123456789abcdefXYZ"
 HI = (Message("user", "Hi!"),)

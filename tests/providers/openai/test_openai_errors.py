@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from llmsdk_providers.openai import OpenAI, Settings
 
 from llmsdk.errors import (
     ContentFiltered,
@@ -26,6 +25,7 @@ from llmsdk.errors import (
     Transient,
     Unauthorized,
 )
+from llmsdk_providers.openai import OpenAI, Settings
 
 KEY = "sk-test-0123456789abcdefXYZ"
 HOST = OpenAI("openai", Settings(api_key=KEY))

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from llmsdk_providers.openai import OpenAI, Settings
 from servers.http_server import events
 from servers.openai_server import OpenAIServer, count_prompt, embedding
 
@@ -28,6 +27,7 @@ from llmsdk.io.pools import Pools
 from llmsdk.io.sync import SyncIO
 from llmsdk.reply import Reply
 from llmsdk.types import Event, Message, Model, Request, Tool, Usage
+from llmsdk_providers.openai import OpenAI, Settings
 
 HI = (Message("user", "Hi!"),)
 HELLO = "Hello! How can I help you?"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llmsdk_providers.openai import OpenAI, Settings
-from llmsdk_providers.openai import tokens as module
-from llmsdk_providers.openai.tokens import MARGIN, PER_MESSAGE, PRIMER, count, encoding_name
 from recordings import Exchange, fold, load
 
 from llmsdk.messages import from_dict
 from llmsdk.types import Message, Request, Tool, ToolCall, ToolResult
+from llmsdk_providers.openai import OpenAI, Settings
+from llmsdk_providers.openai import tokens as module
+from llmsdk_providers.openai.tokens import MARGIN, PER_MESSAGE, PRIMER, count, encoding_name
 
 HI = (Message("user", "Hello, world!"),)
 OPENAI = OpenAI("openai", Settings(api_key="k"))
