@@ -11,7 +11,7 @@ from servers.openai_server import KEY, OpenAIServer
 
 from llmsdk import AsyncClient, Client
 
-PAGES = ["Tom lives in Rome. Tom has a dog.", "Anna lives in Paris. Anna has a cat."]
+PAGES = ["Order 4071 will arrive on Friday.", "Tom lives in Berlin."]
 BACKENDS = ["openai", "local"]
 
 
@@ -71,13 +71,13 @@ def test_translate(client: Client) -> None:
 
 
 def test_answer(client: Client) -> None:
-    result = client.answer("Where does Anna live?", context=PAGES)
-    assert "Paris" in result.text
+    result = client.answer("Where does Tom live?", context=PAGES)
+    assert "Berlin" in result.text
     assert result.answerable is True
     assert result.evidence
     for item in result.evidence:
         assert PAGES[item.source][item.start : item.end] == item.quote
-    assert "Anna lives in Paris." in [item.quote for item in result.evidence]
+    assert "Tom lives in Berlin." in [item.quote for item in result.evidence]
     accounted(result, client)
 
 
@@ -100,7 +100,7 @@ def test_a_stream_says_what_the_whole_reply_says(client: Client) -> None:
         lambda stream: client.complete("Once upon a time", max_tokens=20, stream=stream),
         lambda stream: client.chat("Hello!", stream=stream),
         lambda stream: client.translate("Good morning", to="zh", stream=stream),
-        lambda stream: client.answer("Where does Anna live?", context=PAGES, stream=stream),
+        lambda stream: client.answer("Where does Tom live?", context=PAGES, stream=stream),
     ]
     for ask in asked:
         whole, stream = ask(False), ask(True)
@@ -133,6 +133,6 @@ async def test_the_async_client_says_the_same(backend: dict[str, Any], client: C
         async with twin.translate("Good morning", to="zh", stream=True) as stream:
             text = "".join([event.text async for event in stream])
         assert text == stream.result.text == client.translate("Good morning", to="zh").text
-        batch = await twin.answer(["Where does Anna live?", "Where does Tom live?"], context=PAGES)
-        assert ["Paris" in batch[0].text, "Rome" in batch[1].text] == [True, True]
+        batch = await twin.answer(["Where does Tom live?", "When will order 4071 arrive?"], context=PAGES)
+        assert ["Berlin" in batch[0].text, "Friday" in batch[1].text] == [True, True]
         accounted(batch[0], twin)
