@@ -71,6 +71,10 @@ class _Base:
         return copy
 
 
+_FIRST = {"complete": "prompt", "chat": "messages", "translate": "text", "answer": "question", "classify": "text"}
+"""What the first argument of each verb is called."""
+
+
 def _is_many(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
@@ -388,7 +392,7 @@ class Client(_Base):
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
         if many:
-            return drive(self._core.batch(verb, _batch(make, value, stream, verb), options, self._io))
+            return drive(self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io))
         if stream:
             return Stream(self._core.flow(verb, make(value), options, self._io))
         return drive(self._core.run(verb, make(value), options, self._io))
@@ -685,7 +689,7 @@ class AsyncClient(_Base):
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
         if many:
-            return self._core.batch(verb, _batch(make, value, stream, verb), options, self._io)
+            return self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io)
         if stream:
             return AsyncStream(self._core.flow(verb, make(value), options, self._io))
         return self._core.run(verb, make(value), options, self._io)

@@ -225,6 +225,8 @@ class ServerFault(Transient):
 class ConnectFailed(Transient):
     """No connection was made, so nothing ran."""
 
+    default_hint = "Is the host up, and base_url right?"
+
 
 class Disconnected(Transient):
     """The connection broke before the reply was complete and before any of it was given to the caller."""

@@ -139,6 +139,9 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
     if "concurrency" in options:
         changes["concurrency"] = _integer("concurrency", options["concurrency"], least=1)
     if "progress" in options:
+        if not callable(options["progress"]):
+            hint = "Pass a function of two numbers: done, of."
+            raise InputError("progress is not callable", argument="progress", hint=hint)
         changes["progress"] = options["progress"]
     return replace(base, **changes) if changes else base
 
@@ -169,7 +172,7 @@ def _retry(options: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
 
 
 def _tags(value: Any) -> tuple[str, ...]:
-    tags = (value,) if isinstance(value, str) else tuple(value)
+    tags = (value,) if isinstance(value, str) else _sequence("tags", value)
     for tag in tags:
         text("tags", tag)
     return tags
@@ -197,7 +200,7 @@ def _checked(check: Any, **limits: Any) -> Any:
 
 
 def _stop(name: str, value: Any) -> dict[str, Any]:
-    stops = (value,) if isinstance(value, str) else tuple(value)
+    stops = (value,) if isinstance(value, str) else _sequence(name, value)
     for item in stops:
         text(name, item)
     return {name: stops}
@@ -217,22 +220,33 @@ def _logit_bias(name: str, value: Any) -> dict[str, Any]:
 
 
 def _extra(name: str, value: Any) -> dict[str, Any]:
-    for part in value:
+    parts = value if isinstance(value, Mapping) else {}
+    if parts is not value or not all(isinstance(part, Mapping) for part in parts.values()):
+        hint = 'Pass {"headers": {...}, "body": {...}}.'
+        raise InputError(f"{name} is not a mapping of mappings", argument=name, hint=hint)
+    for part in parts:
         _one_of(name, part, ("headers", "body"))
     return {f"extra_{part}": dict(value[part]) for part in value}
 
 
 def _tools(name: str, value: Any) -> dict[str, Any]:
-    return {name: tuple(tool if isinstance(tool, Tool) else _tool(tool) for tool in value)}
+    return {name: tuple(tool if isinstance(tool, Tool) else _tool(tool) for tool in _sequence(name, value))}
 
 
-def _tool(value: Mapping[str, Any]) -> Tool:
+def _tool(value: Any) -> Tool:
     """A tool in OpenAI's form: ``{"type": "function", "function": {...}}`` or the inner mapping by itself."""
-    inner = value.get("function", value)
+    inner = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise InputError("a tool needs a name", argument="tools", hint="Pass llmsdk.Tool(name=..., parameters={...}).")
     parameters = inner.get("parameters", {"type": "object", "properties": {}})
     return Tool(inner["name"], parameters, inner.get("description", ""), inner.get("strict"))
+
+
+def _sequence(name: str, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Sequence):
+        hint = f"Pass a list; it is of type {type(value).__name__}."
+        raise InputError(f"{name} is not a list", argument=name, hint=hint)
+    return tuple(value)
 
 
 def _reasoning(name: str, value: Any) -> dict[str, Any]:
@@ -357,5 +371,5 @@ def messages(argument: str, value: Any, system: str | None = None) -> tuple[Mess
 def _turns(argument: str, value: Any) -> list[Any]:
     if isinstance(value, bytes | Mapping) or not isinstance(value, Sequence):
         hint = 'Pass a str, or a list such as [{"role": "user", "content": "Hi!"}].'
-        raise InputError(f"{argument} is a {type(value).__name__}", argument=argument, hint=hint)
+        raise InputError(f"{argument} is of type {type(value).__name__}", argument=argument, hint=hint)
     return list(value)

@@ -87,12 +87,18 @@ class Registry:
 
     def _unknown_model(self, model: str) -> UnknownModel:
         names = (*self.config.models, *self._names())
-        hint = f'Write "PROVIDER:MODEL", such as "local:{model or "pocket"}"; aliases: {_listed(self.config.models)}.'
+        such = (
+            f'"local:{model}"' if "/" in model else f'"openai:{model}" or "local:pocket"' if model else '"local:pocket"'
+        )
+        hint = f'Write "PROVIDER:MODEL", such as {such}; aliases: {_listed(self.config.models)}.'
         return UnknownModel(
             f"{model!r} is neither an alias nor PROVIDER:MODEL", hint=did_you_mean(model, names) or hint
         )
 
     def _unknown_provider(self, name: str, place: str = "") -> UnknownProvider:
+        if name in self.config.providers and not place:
+            hint = f'Write kind = "openai" into [providers.{name}] if it speaks OpenAI\'s API.'
+            return UnknownProvider(f"[providers.{name}] has no kind, and no provider has that name", hint=hint)
         names = self._names()
         hint = f"Known: {_listed(names)}. A host that speaks OpenAI's API needs no code: "
         hint += f'[providers.{name or "NAME"}] with kind = "openai" and base_url in llmsdk.toml.'

@@ -17,6 +17,7 @@ from llmsdk.types import Event
 R = TypeVar("R", bound=Result)
 
 _UNFINISHED = "the stream was dropped before its end; read it to the end, or leave it by `with` or `break`"
+_UNFINISHED_ASYNC = "the stream was dropped before its end; read it to the end, or leave it by `async with`"
 
 
 class Stream(Generic[R]):
@@ -122,7 +123,7 @@ class AsyncStream(Generic[R]):
 
     def __del__(self) -> None:
         if getattr(self, "_started", False) and self._flow.result is None and not sys.is_finalizing():
-            warnings.warn(_UNFINISHED, ResourceWarning, source=self, stacklevel=2)
+            warnings.warn(_UNFINISHED_ASYNC, ResourceWarning, source=self, stacklevel=2)
 
 
 def _result(flow: Flow[R]) -> R:

@@ -82,7 +82,8 @@ class Line:
     def unsupported(self, capability: str) -> Unsupported:
         """The error for a capability that this model lacks."""
         message = f"{self.provider.name}:{self.model} does not support {capability}"
-        hint = f'{self.who_has(capability)} on_unsupported="drop" leaves out an option.'.strip()
+        drop = 'on_unsupported="drop" leaves it out.' if capability in self.fields else ""
+        hint = f"{self.who_has(capability)} {drop}".strip() or "Ask another model."
         return Unsupported(message, capability=capability, hint=hint).locate(self.provider.name, self.model)
 
     def warn(self, message: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmsdk import options
-from llmsdk.errors import OutputError, Refused, SchemaMismatch
+from llmsdk.errors import InputError, OutputError, Refused, SchemaMismatch
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
 from llmsdk.results import Chat
@@ -113,4 +113,18 @@ def check(conversation: Any, *, system: Any = None, output: Any = None) -> ChatT
     Raises:
         InputError: an empty conversation, an unknown role, text that cannot be sent.
     """
+    if output is not None:
+        _check_output(output)
     return ChatTask(options.messages("messages", conversation, system), output)
+
+
+def _check_output(output: Any) -> None:
+    from pydantic.errors import PydanticUserError
+
+    try:
+        if isinstance(output, str | int | float):
+            raise TypeError(f"{output!r} is a value")
+        _adapter(output).json_schema()
+    except (PydanticUserError, TypeError, ValueError) as error:
+        hint = "Pass a pydantic model class, a dataclass, or a type such as list[str]."
+        raise InputError(f"output is no type with a JSON schema: {error}", argument="output", hint=hint) from None

@@ -79,6 +79,9 @@ def check(text: Any, *, to: Any, source: Any = None, glossary: Any = None, forma
     if formality not in (None, "formal", "informal"):
         hint = 'Pass "formal" or "informal".'
         raise InputError(f"formality={formality!r} is not known", argument="formality", hint=hint)
+    if glossary is not None and not isinstance(glossary, Mapping):
+        hint = 'Pass a mapping: {"term": "translation"}.'
+        raise InputError("glossary is not a mapping", argument="glossary", hint=hint)
     for term, translation in (glossary or {}).items():
         options.text("glossary", term)
         options.text("glossary", translation)
