@@ -436,7 +436,7 @@ def test_doctor_shows_where_values_come_from_and_no_secret(
     assert re.search(r"token +set +any.toml", rows["providers.other.token"])
     assert "ready, key set (from env OPENAI_API_KEY)" in rows["openai"]
     assert "ready, key set (from env TEAM_KEY)" in rows["team"]
-    assert "no provider 'gone'" in rows["gone"]
+    assert "[providers.gone] has no kind" in rows["gone"]
     assert "unknown key" in rows["other"]
     assert "3." in rows["python"]
     assert "typer" in rows["[cli]"]
