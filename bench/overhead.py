@@ -24,8 +24,8 @@ KINDS = [("sync", "call"), ("async", "call"), ("sync", "stream"), ("async", "str
 COUNT = {"call": 150, "stream": 2}
 NOTE = """\
 Microseconds of the client process's CPU for one buffered chat call, and for one chunk of a streamed one (2000 chunks of
-about {size} bytes in one burst), one at a time over plain HTTP kept alive on loopback: the least of {rounds} rounds (the
-median in brackets), interleaved, each in a fresh process, client and server on a core each, every answer checked. The
+about {size} bytes in one burst), one at a time over plain HTTP kept alive on loopback: the least of {rounds} rounds (in
+brackets the median), interleaved, each in a fresh process, client and server on a core each, every answer checked. The
 ratio is to bare httpx2 in the same round (the median again), which posts a dict and reads `choices[0]`, or splits lines
 and parses JSON, and does nothing else: no types, no retries, no usage, no ledger, no deadline."""
 
