@@ -67,7 +67,8 @@ def stops_half_way(peer: Peer) -> None:
 def test_a_reply_that_never_ends(face: Any, serve: Any, handler: Any) -> None:
     server = serve(handler)
     error = held(DeadlineExceeded, lambda: face(lambda io: ask(io, post(server.url), timed(DEADLINE))))
-    assert (error.phase, error.sent) == ("reply", True)
+    assert error.phase in ("send", "reply")  # a starved machine may use the time up while it sends
+    assert error.sent
 
 
 def test_a_request_that_nobody_reads(face: Any, serve: Any) -> None:
