@@ -126,6 +126,19 @@ class Lists(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsExactly(Protocol):
+    def count_exactly(self, request: Request, io: IO) -> AsyncIterator[Event]:
+        """Ask the host how many input tokens a request has: yield ``Output(TokenCount(..., "exact"))``."""
+        ...
+
+
+class Frames(Protocol):
+    """Cuts the bytes of a stream into events, however they come in."""
+
+    def feed(self, chunk: bytes) -> Iterable[ServerSentEvent]: ...
+
+
 class StreamDecoder(Protocol):
     """Reads one streamed reply. Holds the state of that reply and nothing else."""
 
@@ -169,6 +182,10 @@ class HTTPProvider(ABC):
     def decoder(self, request: Request) -> StreamDecoder:
         """A fresh reader for one streamed reply."""
 
+    def frames(self) -> Frames | None:
+        """How a stream is cut, where that is not by server-sent events."""
+        return None
+
     @abstractmethod
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
         """The typed error for a reply that is not 2xx. ``body`` is cut to a sensible length and free of secrets."""
@@ -185,7 +202,7 @@ class HTTPProvider(ABC):
                     yield event
                 yield Info(raw=body)
                 return
-            streamed, decoder, seen = _Streamed(self.max_body), self.decoder(request), []
+            streamed, decoder, seen = _Streamed(self.max_body, self.frames()), self.decoder(request), []
             async with closing(reply.chunks()) as chunks:
                 async for chunk in chunks:
                     for message in streamed.feed(chunk):
@@ -221,16 +238,16 @@ class HTTPProvider(ABC):
 
 class _Streamed:
     """A body that was to be a stream of events. A host that ignores ``stream``, or that has an error or a page to
-    show, sends a document in its place, which is kept whole.
+    show, sends a document in its place, which is kept whole. Other frames than server-sent events may look like one.
     """
 
-    __slots__ = ("_begun", "_limit", "_sse", "document")
+    __slots__ = ("_begun", "_frames", "_limit", "document")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, frames: Frames | None) -> None:
         self.document: bytearray | None = None
         self._limit = limit
-        self._begun = False
-        self._sse = SSEDecoder()
+        self._begun = frames is not None
+        self._frames: Frames = frames or SSEDecoder()
 
     def feed(self, chunk: bytes) -> Iterable[ServerSentEvent]:
         if not self._begun:
@@ -239,7 +256,7 @@ class _Streamed:
             if start in (b"{", b"[", b"<"):  # a line of an event stream begins with a name or a colon
                 self.document = bytearray()
         if self.document is None:
-            return self._sse.feed(chunk)
+            return self._frames.feed(chunk)
         self.document += chunk
         if len(self.document) > self._limit:
             raise ResponseTooLarge(f"the reply is larger than {self._limit} bytes")
@@ -250,7 +267,9 @@ __all__ = [
     "CONTRACT",
     "Capabilities",
     "Counts",
+    "CountsExactly",
     "Embeds",
+    "Frames",
     "HTTPProvider",
     "HTTPSettings",
     "Lists",

@@ -28,6 +28,7 @@ class _ToolCall:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    state: object = None
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Reply:
                 call = self._choice(event.index).calls.setdefault(event.slot, _ToolCall())
                 call.id, call.name = event.id or call.id, event.name or call.name
                 call.arguments.append(event.arguments)
+                call.state = event.provider_state or call.state
             case Usage():
                 self.usage = event
             case Finish():
@@ -126,6 +128,8 @@ def _read(choice: _Choice) -> Choice:
         parts.append(Reasoning("".join(choice.reasoning), choice.state))
     if text:
         parts.append(Text(text))
-    parts += [ToolCall(call.id, call.name, "".join(call.arguments)) for _, call in sorted(choice.calls.items())]
+    parts += [
+        ToolCall(call.id, call.name, "".join(call.arguments), call.state) for _, call in sorted(choice.calls.items())
+    ]
     message = Message("assistant", text if parts == [Text(text)] or not parts else tuple(parts))
     return Choice(text, choice.finish.reason if choice.finish else "other", message, tuple(choice.logprobs) or None)

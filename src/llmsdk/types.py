@@ -78,7 +78,22 @@ class ToolResult:
     type: Literal["tool_result"] = field(default="tool_result", repr=False)
 
 
-Part = Text | Reasoning | ToolCall | ToolResult
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An image, a PDF or a recording that the model is to look at or listen to.
+
+    ``media_type`` is such as ``image/png``, ``application/pdf`` or ``audio/wav``. Exactly one of ``data`` and ``url``
+    is given; a URL is fetched by the provider, never by this library.
+    """
+
+    media_type: str
+    data: bytes | None = field(default=None, repr=False)
+    url: str | None = None
+    name: str | None = None
+    type: Literal["media"] = field(default="media", repr=False)
+
+
+Part = Text | Reasoning | ToolCall | ToolResult | Media
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +271,7 @@ class ToolCallDelta:
     name: str = ""
     arguments: str = ""
     index: int = 0
+    provider_state: Any = None
 
     @property
     def text(self) -> str:

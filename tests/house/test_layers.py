@@ -20,6 +20,7 @@ LAYERS = {
     "results": "types errors",
     "messages": "types errors",
     "provider": "types errors io",
+    "wire": "types errors io provider",
     "reply": "types results",
     "accounting": "types results",
     "pipeline": "types io reply",
@@ -51,7 +52,9 @@ FREE = ("llmsdk.testing", "llmsdk.cli")
 """Right of the client: they may import anything, and nobody imports them."""
 FACE = "llmsdk"
 """The package itself: lazy re-exports, which nobody inside goes through."""
-FOR_PROVIDERS = ("llmsdk.types", "llmsdk.errors", "llmsdk.provider", "llmsdk.io", "llmsdk.accounting.tokens")
+FOR_PROVIDERS = (
+    "llmsdk.types", "llmsdk.errors", "llmsdk.provider", "llmsdk.io", "llmsdk.wire", "llmsdk.accounting.tokens",
+)  # fmt: skip
 
 HTTP = ("httpcore2", "httpx2", "httpx", "httpcore", "h11", "h2", "requests", "urllib3", "aiohttp", "http.client")
 HEAVY = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "tqdm", "numpy")

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from pydantic_core import from_json
-
 from llmsdk.errors import InvalidBody
-from llmsdk.io.redact import redact
 from llmsdk.io.sse import ServerSentEvent
 from llmsdk.types import Event, Finish, FinishReason, Info, ReasoningDelta, TextDelta, Usage
-from llmsdk_providers.openai import errors, logprobs, usage
+from llmsdk.wire import faults, parse
+from llmsdk_providers.openai import logprobs, usage
 from llmsdk_providers.openai.calls import ToolCalls
 from llmsdk_providers.openai.encode import STATE
 
@@ -38,20 +36,7 @@ def decode(body: bytes, secrets: Sequence[str] = ()) -> list[Event]:
         InvalidBody: no JSON, or no reply.
         LLMError: the typed error that the body holds instead of a reply.
     """
-    return Decoder(secrets).whole(parse(body, secrets))
-
-
-def parse(body: bytes, secrets: Sequence[str] = (), where: str = "the reply") -> Any:
-    """The JSON value of untrusted bytes; every kind of bomb is an error like any other.
-
-    Raises:
-        InvalidBody: no JSON; the text shows how it begins.
-    """
-    try:
-        return from_json(body.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
-    except ValueError as error:
-        begin = redact(body[:200].decode("utf-8", "replace"), secrets)
-        raise InvalidBody(f"{where} is not JSON ({error}); it begins {begin!r}", hint=_HINT) from None
+    return Decoder(secrets).whole(parse(body, secrets, hint=_HINT))
 
 
 class Decoder:
@@ -88,12 +73,12 @@ class Decoder:
                 self._done = bool(data)
                 return [event for choice in self._choices.values() for event in choice.end()] if data else []
         if event.event == "error":
-            raise errors.from_event(data, self._secrets)
-        chunk = parse(data, self._secrets, f"event {self._events} of the stream")
+            raise faults.from_event(data, self._secrets)
+        chunk = parse(data, self._secrets, f"event {self._events} of the stream", _HINT)
         if not isinstance(chunk, dict):
             return []
-        if errors.is_error(chunk):
-            raise errors.from_body(chunk, self._secrets)
+        if faults.is_error(chunk):
+            raise faults.from_body(chunk, self._secrets)
         return self._chunk(chunk)
 
     def _chunk(self, chunk: dict[str, Any]) -> list[Event]:
@@ -114,8 +99,8 @@ class Decoder:
         Raises:
             InvalidBody, LLMError: as for ``decode``.
         """
-        if isinstance(body, dict) and errors.is_error(body):
-            raise errors.from_body(body, self._secrets)
+        if isinstance(body, dict) and faults.is_error(body):
+            raise faults.from_body(body, self._secrets)
         choices = body.get("choices") if isinstance(body, dict) else None
         if not isinstance(choices, list) or not choices:
             raise InvalidBody("the reply has no choices", hint=_HINT)

@@ -6,27 +6,23 @@ import struct
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
-from pydantic_core import to_json
 
-from llmsdk.errors import ConfigError, InputError, InvalidBody, LLMError, Unsupported
-from llmsdk.io import IO, HTTPRequest, TransportOptions, closing
-from llmsdk.provider import Capabilities, HTTPProvider
+from llmsdk.errors import InvalidBody, Unsupported
+from llmsdk.io import IO, HTTPRequest
+from llmsdk.provider import Capabilities
 from llmsdk.types import Event, Model, Output, Request, TokenCount
-from llmsdk_providers.openai import decode, encode, errors, tokens, usage
+from llmsdk.wire import Hosted
+from llmsdk_providers.openai import decode, encode, tokens, usage
 from llmsdk_providers.openai.capabilities import ModelTable
 from llmsdk_providers.openai.decode import Decoder
-from llmsdk_providers.openai.settings import VARIABLE, check_base_url, check_key
+from llmsdk_providers.openai.settings import BASE_URL, ENDPOINTS, VARIABLE
 from llmsdk_providers.openai.settings import Settings as OpenAISettings
 
-Header = tuple[bytes, bytes]
-_SECRET = (b"authorization", b"key", b"token", b"secret", b"cookie")
-"""Words in the name of a header whose value must not show."""
 
-
-class OpenAI(HTTPProvider):
+class OpenAI(Hosted):
     """OpenAI, and every host that speaks its chat-completions dialect.
 
     Raises:
@@ -35,13 +31,13 @@ class OpenAI(HTTPProvider):
 
     Settings: ClassVar[type[BaseModel]] = OpenAISettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
+    base_url: ClassVar[str] = BASE_URL
+    endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
 
     def __init__(self, name: str, settings: OpenAISettings) -> None:
+        self._openai = settings
         super().__init__(name, settings)
-        url = check_base_url(name, settings)
-        self._table = ModelTable(settings, url)
-        self._embeds = settings.embeddings
-        self._wire = Wire(url, _headers(settings, check_key(name, settings, url)), self.transport)
+        self._table = ModelTable(settings, self.host.url)
         known = "max_completion_tokens" if self._table.is_openai else "max_tokens"
         self._dialect = encode.Dialect(
             max_tokens_field=settings.max_tokens_field or known,
@@ -50,11 +46,15 @@ class OpenAI(HTTPProvider):
             openai=self._table.is_openai,
         )
 
-    def __repr__(self) -> str:
-        return f"OpenAI({self.name!r}, {self._wire.url!r})"
+    def headers(self, key: str | None) -> Mapping[str, str | None]:
+        own = {"openai-organization": self._openai.organization, "openai-project": self._openai.project}
+        return {**super().headers(key), **own}
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a provider holds a key and is not pickled; make it anew from the configuration")
+    def key_required(self) -> bool | None:
+        return self._openai.key_required
+
+    def vendor_names(self) -> tuple[str, ...]:
+        return ("openai",)
 
     def capabilities(self, model: str) -> Capabilities:
         return self._table.capabilities(model)
@@ -69,19 +69,16 @@ class OpenAI(HTTPProvider):
         """
         raw = self._is_raw(request)
         body = (encode.completion if raw else encode.chat)(request, self._dialect)
-        return self._wire.post("/completions" if raw else "/chat/completions", {**body, **request.extra_body}, request)
+        return self.host.post("/completions" if raw else "/chat/completions", {**body, **request.extra_body}, request)
 
     def _is_raw(self, request: Request) -> bool:
         return isinstance(request.input, str) and self.capabilities(request.model).complete
 
     def decode(self, body: bytes, request: Request) -> Iterable[Event]:
-        return decode.decode(body, self._wire.secrets)
+        return decode.decode(body, self.host.secrets)
 
     def decoder(self, request: Request) -> Decoder:
-        return Decoder(self._wire.secrets)
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
-        return errors.from_reply(status, headers, body, self._wire.secrets)
+        return Decoder(self.host.secrets)
 
     # --- the rest -----------------------------------------------------------------------------------------------
 
@@ -95,12 +92,12 @@ class OpenAI(HTTPProvider):
         Raises:
             Unsupported: the settings say that the host has no embeddings.
         """
-        if not self._embeds:
+        if not self._openai.embeddings:
             raise Unsupported(f"{self.name} has no embeddings", capability="embeddings", hint="Ask another provider.")
         fields: dict[str, Any] = {"model": model, "input": list(texts)}
         if self._table.is_openai:
             fields["encoding_format"] = "base64"  # a third of the bytes of decimal numbers, and exact
-        body = await self._ask(self._wire.post("/embeddings", fields), io)
+        body = await self.ask(self.host.post("/embeddings", fields), io)
         figures = usage.find(body) if isinstance(body, dict) else None
         if figures is not None:
             yield usage.read({**figures, "completion_tokens": 0, "total_tokens": None})[0]
@@ -108,106 +105,12 @@ class OpenAI(HTTPProvider):
 
     async def models(self, io: IO) -> AsyncIterator[Event]:
         """Yield ``Output`` with the models that the host lists."""
-        body = await self._ask(self._wire.get("/models"), io)
+        body = await self.ask(self.host.get("/models"), io)
         rows = body.get("data") if isinstance(body, dict) else body
         if not isinstance(rows, list):
             raise InvalidBody("the list of models is no list")
         named = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
         yield Output(tuple(Model(row["id"], self.name, _context(row)) for row in named))
-
-    async def _ask(self, request: HTTPRequest, io: IO) -> Any:
-        """The JSON of a reply that is no stream."""
-        async with closing(await io.send(request)) as reply:
-            if not 200 <= reply.status < 300:
-                raise await self.failure(reply)
-            body = decode.parse(await reply.read(self.max_body), self._wire.secrets)
-        if isinstance(body, dict) and errors.is_error(body):
-            raise errors.from_body(body, self._wire.secrets)
-        return body
-
-
-class Wire:
-    """One host's address and headers, prebuilt. Its headers hold the key, so they show nowhere."""
-
-    __slots__ = ("_headers", "_options", "secrets", "url")
-
-    def __init__(self, url: str, headers: tuple[Header, ...], options: TransportOptions) -> None:
-        self.url = url
-        self._headers = headers
-        self._options = options
-        self.secrets = tuple(
-            value.decode().removeprefix("Bearer ") for name, value in headers if any(word in name for word in _SECRET)
-        )
-
-    def __repr__(self) -> str:
-        return f"Wire({self.url!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("headers with a key in them are not pickled")
-
-    def get(self, path: str) -> HTTPRequest:
-        headers = [header for header in self._headers if header[0] != b"content-type"]
-        return HTTPRequest("GET", self.url + path, headers, b"", self._options, self.secrets)
-
-    def post(self, path: str, body: Mapping[str, Any], request: Request | None = None) -> HTTPRequest:
-        """A request with ``body`` as JSON.
-
-        Raises:
-            InputError: the body holds what JSON cannot, or a header what no header can.
-        """
-        try:
-            content = to_json(body)
-        except ValueError as error:
-            hint = "Text needs to be valid Unicode, and extra= plain data."
-            raise InputError(f"the request cannot be written as JSON: {error}", hint=hint) from None
-        headers: Sequence[Header] = self._headers
-        if request is not None and (request.extra_headers or request.idempotency_key is not None):
-            headers = _merged(self._headers, _extra(request))
-        return HTTPRequest("POST", self.url + path, headers, content, self._options, self.secrets)
-
-
-# --- headers ------------------------------------------------------------------------------------------------------
-
-
-def _headers(settings: OpenAISettings, key: str | None) -> tuple[Header, ...]:
-    named = {
-        "content-type": "application/json",
-        "user-agent": "llmsdk",  # some hosts refuse requests without one
-        "authorization": f"Bearer {key}" if key else None,
-        "openai-organization": settings.organization,
-        "openai-project": settings.project,
-    }
-    own = {name: value for name, value in named.items() if value}
-    try:
-        return _merged(_encoded(own), _encoded(settings.headers))
-    except ValueError as error:
-        hint = "Use printable ASCII, without line breaks."
-        raise ConfigError(f"a header cannot be sent: {error}", hint=hint) from None
-
-
-def _extra(request: Request) -> tuple[Header, ...]:
-    own = {"idempotency-key": request.idempotency_key} if request.idempotency_key is not None else {}
-    try:
-        return _encoded(own | dict(request.extra_headers))
-    except ValueError as error:
-        hint = "Use printable ASCII, without line breaks."
-        raise InputError(f"a header cannot be sent: {error}", argument="extra", hint=hint) from None
-
-
-def _encoded(headers: Mapping[str, str]) -> tuple[Header, ...]:
-    """Headers as bytes. What is wrong with a value is said by the header's name: it may be a secret."""
-    for name, value in headers.items():
-        if not name or not name.isascii() or not name.isprintable() or any(mark in name for mark in " :"):
-            raise ValueError(f"{name!r} is no name of a header")
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-            raise ValueError(f"the value of {name!r} has characters that no header has")
-    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
-
-
-def _merged(headers: Sequence[Header], others: Sequence[Header]) -> tuple[Header, ...]:
-    """``headers`` with ``others``, of which each takes the place of its namesake."""
-    names = {name for name, _ in others}
-    return (*(header for header in headers if header[0] not in names), *others)
 
 
 # --- bodies -------------------------------------------------------------------------------------------------------

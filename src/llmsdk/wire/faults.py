@@ -30,7 +30,7 @@ from llmsdk.errors import (
 )
 from llmsdk.io import retry_after
 from llmsdk.io.redact import redact
-from llmsdk_providers.openai import context
+from llmsdk.wire import context
 
 MAX_MESSAGE = 1000
 """Characters of the provider's words that are kept."""
@@ -92,10 +92,23 @@ class Said:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-def from_reply(status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str] = ()) -> LLMError:
+Codes = Mapping[str, type[LLMError]]
+"""A dialect's own codes and types, in lower case, which weigh more than those that all hosts share."""
+NO_CODES: Codes = {}
+
+
+def from_reply(
+    status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str] = (), codes: Codes = NO_CODES
+) -> LLMError:
     """The error for a reply with a status that is not 2xx."""
-    said = read(body)
-    error = _build(said, status, secrets)
+    return from_said(read(body), status, headers, secrets, codes)
+
+
+def from_said(
+    said: Said, status: int, headers: Mapping[str, str], secrets: Sequence[str] = (), codes: Codes = NO_CODES
+) -> LLMError:
+    """The same, of what the dialect has read out of the body by itself."""
+    error = _build(said, status, secrets, codes)
     error.request_id = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
     if isinstance(error, Transient):
         asked = retry_after.from_headers(headers)
@@ -107,19 +120,19 @@ def from_reply(status: int, headers: Mapping[str, str], body: bytes, secrets: Se
     return error
 
 
-def from_body(body: Mapping[str, Any], secrets: Sequence[str] = ()) -> LLMError:
+def from_body(body: Mapping[str, Any], secrets: Sequence[str] = (), codes: Codes = NO_CODES) -> LLMError:
     """The error inside a reply whose status was 200."""
     said = _said(body)
-    error = _build(said, _status(said), secrets)
+    error = _build(said, _status(said), secrets, codes)
     if isinstance(error, Transient):
         error.retry_after = _asked(said)
     return error
 
 
-def from_event(data: bytes, secrets: Sequence[str] = ()) -> LLMError:
+def from_event(data: bytes, secrets: Sequence[str] = (), codes: Codes = NO_CODES) -> LLMError:
     """The error in a stream's ``event: error``, whatever its form."""
     said = read(data)
-    return _build(said, _status(said), secrets)
+    return _build(said, _status(said), secrets, codes)
 
 
 def is_error(body: dict[str, Any]) -> bool:
@@ -137,8 +150,8 @@ def _is_failed(choice: Any) -> bool:
 # --- from what was said to a class --------------------------------------------------------------------------------
 
 
-def _build(said: Said, status: int, secrets: Sequence[str]) -> LLMError:
-    kind = _kind(said, status)
+def _build(said: Said, status: int, secrets: Sequence[str], codes: Codes) -> LLMError:
+    kind = _kind(said, status, codes)
     message = redact(said.message[:MAX_MESSAGE], secrets) or f"the provider answered with the status {status}"
     error = kind(message, status=status, code=said.code and redact(said.code[:MAX_MESSAGE], secrets))
     if isinstance(error, ContextTooLong):
@@ -150,8 +163,8 @@ def _build(said: Said, status: int, secrets: Sequence[str]) -> LLMError:
     return error
 
 
-def _kind(said: Said, status: int) -> type[LLMError]:
-    known = next((BY_CODE[word] for word in said.words if word in BY_CODE), None)
+def _kind(said: Said, status: int, codes: Codes) -> type[LLMError]:
+    known = next((table[word] for table in (codes, BY_CODE) for word in said.words if word in table), None)
     if known is not None:
         return known
     if status in (400, 413, 422, 500) and context.is_too_long(said.message):

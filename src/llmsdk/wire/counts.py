@@ -1,0 +1,49 @@
+"""Token figures out of untrusted bodies: whole numbers, and no part larger than its whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from llmsdk.types import Usage
+
+
+def count(name: str, value: Any, warnings: list[str]) -> int | None:
+    """A number of tokens; ``None`` for none, and with a warning for what cannot be one. Some write 12.0."""
+    if value is None:
+        return None
+    whole = not isinstance(value, bool) and (
+        isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    )
+    if whole and value >= 0:
+        return int(value)
+    warnings.append(f"the provider reported {name} = {value!r:.40}, which was left out")
+    return None
+
+
+def counts(said: Mapping[str, Any], warnings: list[str]) -> Usage:
+    """Usage of figures by the names of ``Usage``, each of which may be anything."""
+    figures: dict[str, Any] = {name: count(name, value, warnings) for name, value in said.items()}
+    return Usage(**figures)
+
+
+def clamped(usage: Usage, warnings: list[str]) -> Usage:
+    """The usage with no part larger than what it is a part of."""
+    parts: dict[str, Any] = dict(_excess(usage))
+    for name, whole in parts.items():
+        warnings.append(f"the provider reported more {name} ({getattr(usage, name)}) than the whole ({whole})")
+    return replace(usage, **parts) if parts else usage
+
+
+def _excess(usage: Usage) -> Iterator[tuple[str, int]]:
+    """The parts that are larger than what they are a part of, and how large that is."""
+    wholes = {
+        "cached_input_tokens": usage.input_tokens,
+        "cache_write_tokens": usage.input_tokens,
+        "reasoning_tokens": usage.output_tokens,
+    }
+    for name, whole in wholes.items():
+        part = getattr(usage, name)
+        if part is not None and whole is not None and part > whole:
+            yield name, whole

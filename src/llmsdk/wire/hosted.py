@@ -1,0 +1,73 @@
+"""A provider bound to one host and one key: everything but the dialect's pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn
+
+from llmsdk.errors import LLMError
+from llmsdk.io import IO, HTTPRequest, closing
+from llmsdk.provider import HTTPProvider, HTTPSettings
+from llmsdk.wire import faults
+from llmsdk.wire.host import Host, built, check_base_url, check_key
+from llmsdk.wire.json import parse
+
+
+class Hosted(HTTPProvider):
+    """Subclass it with ``capabilities``, ``encode``, ``decode`` and ``decoder``, and say how the host takes its key.
+
+    Raises:
+        MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
+    """
+
+    base_url: ClassVar[str]
+    """Where the vendor's own host is."""
+    endpoints: ClassVar[tuple[str, ...]] = ()
+    """The dialect's own paths, which do not belong into ``base_url``."""
+    codes: ClassVar[Mapping[str, type[LLMError]]] = {}
+    """Error codes and types of the dialect, in lower case, that mean the same whatever the status."""
+
+    def __init__(self, name: str, settings: HTTPSettings) -> None:
+        super().__init__(name, settings)
+        url = check_base_url(name, settings.base_url or self.base_url, settings, self.endpoints)
+        self.host = Host(url, built(self.headers(self._key(url)), settings), self.transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.host.url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a provider holds a key and is not pickled; make it anew from the configuration")
+
+    def headers(self, key: str | None) -> Mapping[str, str | None]:
+        """The dialect's own headers of every request; those that are ``None`` are left out."""
+        return {"authorization": f"Bearer {key}" if key else None}
+
+    def key_required(self) -> bool | None:
+        """``None``: where the host is not this machine."""
+        return None
+
+    def _key(self, url: str) -> str | None:
+        vendor = self.settings.base_url is None or self.name in self.vendor_names()
+        variable = self.key_variables[0] if self.key_variables and vendor else None
+        return check_key(self.name, self.settings, url, variable, self.key_required())
+
+    def vendor_names(self) -> tuple[str, ...]:
+        """Names under which the vendor's own environment variable counts for any ``base_url``."""
+        return ()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
+        return faults.from_reply(status, headers, body, self.host.secrets, self.codes)
+
+    async def ask(self, request: HTTPRequest, io: IO) -> Any:
+        """The JSON of a reply that is no stream.
+
+        Raises:
+            LLMError: the typed error for a refusal, or for an error inside a reply that seemed well.
+        """
+        async with closing(await io.send(request)) as reply:
+            if not 200 <= reply.status < 300:
+                raise await self.failure(reply)
+            body = parse(await reply.read(self.max_body), self.host.secrets)
+        if isinstance(body, dict) and faults.is_error(body):
+            raise faults.from_body(body, self.host.secrets, self.codes)
+        return body
