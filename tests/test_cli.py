@@ -171,8 +171,18 @@ def test_translate_takes_a_glossary(capsys: Any) -> None:
         (["translate", "hi", "--to", "zh", "--glossary", "hi"], "--glossary 'hi' is not TERM=TRANSLATION"),
         (["translate", "hi", "--to", "zh", "--glossary", "=x"], "--glossary '=x' is not TERM=TRANSLATION"),
         (["translate", "hi", "--to", "jp"], "jp"),
-        (["chat", "hi", "--max-tokens", "0"], "max_tokens=0"),
-        (["chat", "hi", "--temperature", "nan"], "temperature=nan"),
+        (["chat", "hi", "--max-tokens", "0"], "error: --max-tokens 0 is out of range"),
+        (["chat", "hi", "--temperature", "nan"], "error: --temperature nan is not a finite number"),
+        (["chat", "hi", "--timeout", "0"], "error: --timeout 0.0 is out of range"),
+        (["chat", "hi", "--system", ""], "error: --system is empty"),
+        (["complete", ""], "error: the text is empty"),
+        (["answer", ""], "error: the question is empty"),
+        (["complete", "hi", "--stop", ""], "error: --stop is empty"),
+        (["translate", "hi", "--to", "klingon"], "error: --to 'klingon' is not a language we know"),
+        (["translate", "hi", "--to", "zh", "--from", "xx"], "error: --from 'xx' is not a language we know"),
+        (["translate", "hi", "--to", "zh", "--from", "zh"], "error: --to and --from are both 'zh'"),
+        (["classify", "hi", "-l", "a,b", "--threshold", "7"], "error: --threshold 7.0 is not between 0 and 1"),
+        (["answer", "hi", "-f", os.devnull], f"error: {os.devnull} is empty"),
         (["chat", "a\0b"], "NUL"),
         (["chat", ""], "is empty"),
         (["chat", "hi", "-m", "ecko:x"], "no provider 'ecko'"),
@@ -190,6 +200,43 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(capsys: Any, args: list[
     assert message in err.splitlines()[0]
     assert "Traceback" not in err
     assert not Echo.asked
+
+
+def test_hints_are_for_a_shell_too(capsys: Any) -> None:
+    assert "or --multi to ask whether one fits" in say(capsys, "classify", "hi", "-l", "a")[2]
+    assert "Check the path given as --config or in LLMSDK_CONFIG." in say(capsys, "doctor", "--config", "no.toml")[1]
+    assert "-m local:pocket" in say(capsys, "chat", "hi", "-m", "", "--config", os.devnull)[2]
+
+
+def test_a_nul_in_a_document_names_the_document(capsys: Any, place: Path) -> None:
+    (place / "a.txt").write_text("fine")
+    (place / "b.txt").write_text("a\0b")
+    assert "error: file 2 has a NUL character" in say(capsys, "answer", "hi", "-f", "a.txt", "-f", "b.txt")[2]
+
+
+def test_every_flag_that_an_error_names_exists() -> None:
+    from typer.main import get_command
+
+    from llmsdk.cli.app import app
+    from llmsdk.cli.words import FLAGS
+
+    commands: Any = get_command(app)
+    options = {name for command in commands.commands.values() for item in command.params for name in item.opts}
+    assert set(FLAGS.values()) <= options
+
+
+def test_words_that_only_look_like_arguments_stay(capsys: Any) -> None:
+    from llmsdk.cli.words import in_shell, told
+    from llmsdk.errors import ConfigError, InputError, RequestRejected, Unsupported
+
+    assert told("the label 'to=x' stands there twice") == "the label 'to=x' stands there twice"
+    assert told("Shorten the prompt, lower max_tokens, or choose another.").count("--max-tokens") == 1
+    assert in_shell(ConfigError("a.toml:3: models.cheap: max_tokens=0 is out of range"))[0].endswith(
+        "max_tokens=0 is out of range"
+    )
+    assert in_shell(RequestRejected("max_tokens=9 is too large, says the host"))[0].startswith("max_tokens=9")
+    assert in_shell(InputError("1 labels to choose from", argument="labels"))[0] == "1 labels to choose from"
+    assert in_shell(Unsupported("x:y does not support seed", capability="seed"))[0] == "x:y does not support --seed"
 
 
 @pytest.mark.parametrize("args", [["chatt"], ["chat", "a", "b"], ["chat", "hi", "--seeed", "1"], ["translate", "hi"]])

@@ -36,7 +36,7 @@ def _client(model: str | None, config: Path | None) -> Any:
     from llmsdk import Client
     from llmsdk.config import load
 
-    if model is None and load(config).default is None:
+    if not model and load(config).default is None:
         hint = 'Name one: -m local:pocket, LLMSDK_MODEL, or `default = "..."` in llmsdk.toml.'
         raise ConfigError("no model to ask", hint=hint)
     return Client(model, config=config)
@@ -161,11 +161,14 @@ def answer(
 
 def _document(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8", argument="file", hint="Only plain text is read.") from error
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", argument="file") from error
+        raise InputError(f"{path}: {error.strerror}", argument="file", hint="Give a text file to -f.") from error
+    if not text:
+        raise InputError(f"{path} is empty", argument="file", hint="Leave it out, or ask without documents.")
+    return text
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from llmsdk.cli.terminal import printable
+from llmsdk.cli.words import in_shell
 from llmsdk.errors import LLMError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
@@ -43,7 +44,7 @@ def report(path: Path | None) -> int:
         providers = list(_providers(registry))
     except LLMError as error:
         _section(console, "configuration", [("[red]broken[/]", escape(printable(error.message)), "")])
-        console.print(f"[dim]{escape(printable(error.hint))}[/]")
+        console.print(f"[dim]{escape(printable(in_shell(error)[1]))}[/]")
         return 2
     _section(console, "providers", providers)
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from llmsdk.cli.words import in_shell, told
 from llmsdk.errors import InputError, LLMError
 from llmsdk.results import Result
 
@@ -24,9 +25,10 @@ def printable(text: str) -> str:
 def complain(error: LLMError) -> None:
     """One red line, and what to do about it."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"[bold red]error:[/] {escape(printable(error.message))}")
-    if error.hint:
-        console.print(f"[dim] hint:[/] {escape(printable(error.hint))}")
+    message, hint = in_shell(error)
+    console.print(f"[bold red]error:[/] {escape(printable(message))}")
+    if hint:
+        console.print(f"[dim] hint:[/] {escape(printable(hint))}")
 
 
 def text_or_stdin(text: str | None, *, what: str = "text") -> str:
@@ -72,7 +74,7 @@ def about(result: Result) -> None:
     """What the answer cost, for a reader at a terminal, and its warnings for everybody."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/] {escape(printable(warning))}")
+        console.print(f"[yellow]warning:[/] {escape(printable(told(warning)))}")
     if console.is_terminal:
         console.print(f"[dim]{escape(stats(result))} · {escape(printable(result.provider))}:{escape(result.model)}[/]")
 
