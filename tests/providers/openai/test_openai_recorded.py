@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recordings import Exchange, Reading, Witness, embed, fold, load, ours
+from recorded import Exchange, Reading, fold, load, read, sizes
+from recordings import PROVIDER, Witness, embed
 
-from llmsdk.errors import LLMError, StreamInterrupted
 from llmsdk.reply import Reply
 
 FULL = {
@@ -57,16 +57,6 @@ def meant(official: Reading) -> Reading:
     return replace(official, usage=(said, given, cached and min(cached, said), written, thought), total=None)
 
 
-def read(exchange: Exchange, size: int = 0) -> Reading:
-    try:
-        reply = fold(exchange, size)
-    except LLMError as error:
-        return Reading(error=type(error).__name__, status=error.status)
-    if not reply.complete(1):
-        return Reading(error=StreamInterrupted.__name__)
-    return ours(reply)
-
-
 def with_made_ids(official: Reading, mine: Reading) -> Reading:
     """The official reading, with our ids where the host gave none."""
     pairs = zip(official.calls, mine.calls, strict=False)
@@ -74,15 +64,8 @@ def with_made_ids(official: Reading, mine: Reading) -> Reading:
     return replace(official, calls=calls if len(official.calls) == len(mine.calls) else official.calls)
 
 
-def _sizes(exchange: Exchange) -> tuple[int, ...]:
-    """Pieces to cut a stream into: single bytes take long, and a short stream has all that a long one has."""
-    if not exchange.streamed or len(exchange.body) > 100_000:
-        return ()
-    return (1, 7) if len(exchange.body) < 6000 else (7,)
-
-
 def differences(exchange: Exchange, witness: Witness) -> list[str]:
-    mine = read(exchange)
+    mine = read(PROVIDER, exchange)
     if exchange.name.split("#")[0].endswith(NOT_SEEN):
         return [] if (mine.error, mine.status) == ("ServerFault", 502) else [f"{exchange.name}: {mine}"]
     official = witness.read(exchange)
@@ -92,8 +75,8 @@ def differences(exchange: Exchange, witness: Witness) -> list[str]:
             faults.append(f"{exchange.name}: {official} read as {mine}")
     elif (expected := with_made_ids(meant(official), mine)) != mine:
         faults.append(f"{exchange.name}: {expected} read as {mine}")
-    for size in _sizes(exchange):
-        if read(exchange, size) != mine:
+    for size in sizes(exchange):
+        if read(PROVIDER, exchange, size) != mine:
             faults.append(f"{exchange.name}: {size} bytes at a time read as another reply")
     return faults
 
@@ -111,7 +94,7 @@ def test_completions_too(shared_data: Path, witness: Witness, provider: str) -> 
     assert exchanges
     for exchange in exchanges:
         text, finish, usage = witness.complete(exchange)
-        reply = fold(exchange)
+        reply = fold(PROVIDER, exchange)
         mine = None if reply.usage is None else (reply.usage.input_tokens, reply.usage.output_tokens)
         assert (reply.text, reply.finish and reply.finish.raw_reason, mine) == (text, finish, usage), exchange.name
 
@@ -133,7 +116,7 @@ def test_what_the_official_package_does_not_see(shared_data: Path) -> None:
     replies: list[tuple[Exchange, Reply]] = []
     for exchange in load(shared_data, "openai"):
         if exchange.status == 200:
-            replies.append((exchange, fold(exchange)))
+            replies.append((exchange, fold(PROVIDER, exchange)))
     assert all(reply.id and reply.model for _, reply in replies if _has_id(_))
     assert [warning for _, reply in replies for warning in reply.warnings] == []
 
