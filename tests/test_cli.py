@@ -470,7 +470,7 @@ def test_doctor_shows_where_values_come_from_and_no_secret(
     monkeypatch.setenv("LLMSDK_TIMEOUTS_IDLE", "7")
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = say(capsys, "doctor", "--config", "any.toml")
-    assert (code, err) == (0, "")
+    assert (code, err) == (1, "")
     assert CANARY not in out
     rows = {line.split("  ")[0]: line for line in out.splitlines()}
     assert "any.toml:23" in rows["retry.attempts"]
@@ -497,14 +497,72 @@ def test_doctor_says_what_is_broken(capsys: Any, place: Path) -> None:
     assert "Did you mean 'attempts'?" in out
 
 
+def doctor(capsys: Any, place: Path, text: str) -> tuple[int, str]:
+    """Exit code of ``doctor`` on this configuration, and what it says, in one line."""
+    (place / "any.toml").write_text(text)
+    code, out, err = say(capsys, "doctor", "--config", "any.toml")
+    assert err == ""
+    return code, " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        f'default = "echo:x"\n[providers.echo]\nkind = "{__name__}:Echo"',
+        '[providers.acme]\nkind = "openai"\nbase_url = "http://127.0.0.1:1/v1"\n[models]\nfast = "acme:small"',
+        'default = "fast"\n[models]\nfast = "acme:x"\n[providers.acme]\nkind = "openai"\napi_key = "k"',
+    ],
+)
+def test_doctor_ends_with_0_where_all_that_is_configured_is_ready(capsys: Any, place: Path, text: str) -> None:
+    code, told = doctor(capsys, place, text)
+    assert (code, "to be mended" in told) == (0, False)
+    assert "openai no API key for 'openai'" in told, "installed, but nobody asked for it"
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('default = "openai:gpt-5"', "openai no API key for 'openai'", "Set OPENAI_API_KEY"),
+        ('[models]\nsmart = ["echo:x", "openai:gpt-5"]', "no API key for 'openai'", "Set OPENAI_API_KEY"),
+        ('[providers.openai]\napi_key = { env = "GONE" }', "the environment variable GONE is not set", "Set GONE"),
+        ('[providers.openai]\napi_key = "k"\nproxi = "x"', "providers.openai.proxi: unknown key", "'proxy'"),
+        ('[providers.acme]\nbase_url = "https://x.example"', "[providers.acme] has no kind", 'kind = "openai"'),
+        ('default = "nobody:x"', "nobody no provider 'nobody'", "Known: "),
+        ('default = "local:./gone"', "./gone", ""),
+    ],
+)
+def test_doctor_ends_with_1_where_something_configured_cannot_be_used(
+    capsys: Any, place: Path, text: str, message: str, hint: str
+) -> None:
+    code, told = doctor(capsys, place, text)
+    _, title, mend = told.partition("to be mended")
+    assert (code, bool(title)) == (1, True)
+    assert message in mend
+    assert hint in mend
+
+
+def test_doctor_misses_the_extra_of_a_provider_that_needs_it(
+    capsys: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llmsdk.cli import doctor as module
+
+    monkeypatch.setattr(module, "EXTRAS", {**module.EXTRAS, "local": ("no-such-distribution",)})
+    assert doctor(capsys, place, "")[0] == 0
+    code, told = doctor(capsys, place, 'default = "local:pocket"')
+    assert code == 1
+    assert "the provider 'local' needs the extra 'local' pip install \"llmsdk[local]\"" in told
+
+
 def test_doctor_warns_of_a_file_that_is_not_trusted(capsys: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     (place / "llmsdk.toml").write_text(
         '[providers.openai]\nbase_url = "https://stranger.example"\n[providers.evil]\nkind = "antigravity:Evil"'
     )
     code, out, _ = say(capsys, "doctor")
-    assert code == 0
+    assert code == 1
     assert "not trusted" in out
+    assert "run: llmsdk trust" in out
     assert CANARY not in out
     assert "antigravity" not in sys.modules
 

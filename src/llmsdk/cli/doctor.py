@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from llmsdk.cli.terminal import printable
 from llmsdk.cli.words import in_shell
-from llmsdk.errors import LLMError
+from llmsdk.errors import LLMError, MissingExtra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "local": ("torch", "transformers"),
@@ -24,6 +24,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "cli": ("typer", "rich"),
 }
 CORE = ("httpx2", "pydantic", "anyio", "tenacity")
+NEEDS_EXTRA = frozenset({"local"})
+"""Providers that do nothing without the extra of their name; for others it only adds something."""
 PLAIN = frozenset({"kind", "device", "dtype", "quantize", "organization", "project", "ca_bundle"})
 """String settings that are shown as they are; any other might be a secret."""
 
@@ -31,7 +33,11 @@ Row = tuple[str, str, str]
 
 
 def report(path: Path | None) -> int:
-    """Print everything, and return 2 where something is wrong."""
+    """Print everything. 0; 1 where a provider that is configured cannot be used; 2 where the configuration is broken.
+
+    A provider is configured that has a table, or that ``default`` or an alias names. One that is only installed may
+    lack its key.
+    """
     console = Console(highlight=False)
     _section(console, "installed", _installed())
     try:
@@ -41,13 +47,21 @@ def report(path: Path | None) -> int:
         config = load(path)
         registry = Registry(config)
         _section(console, "configuration", _settings(config))
-        providers = list(_providers(registry))
     except LLMError as error:
         _section(console, "configuration", [("[red]broken[/]", escape(printable(error.message)), "")])
         console.print(f"[dim]{escape(printable(in_shell(error)[1]))}[/]")
         return 2
-    _section(console, "providers", providers)
-    return 0
+    return _report_providers(console, registry)
+
+
+def _report_providers(console: Console, registry: Any) -> int:
+    wanted = _wanted(registry.config)
+    faults = {name: fault for name in _names(registry) if (fault := _fault(registry, name, wanted.get(name, ())))}
+    _section(console, "providers", (_provider(registry, name, faults.get(name)) for name in _names(registry)))
+    broken = {name: fault for name, fault in faults.items() if name in wanted}
+    if broken:
+        _section(console, "to be mended", _mending(broken))
+    return 1 if broken else 0
 
 
 def _section(console: Console, title: str, rows: Any) -> None:
@@ -150,18 +164,54 @@ def _address(url: str) -> str:
     return printable(f"{parts.scheme}://{secret}{parts.hostname or ''}{port}{parts.path}")
 
 
-def _providers(registry: Any) -> Iterator[Row]:
-    installed = {item.name: item for item in registry.installed()}
-    for name in sorted({*installed, *registry.config.providers}):
-        kind = registry.config.providers.get(name, {}).get("kind", name)
-        origin = installed[kind].origin if kind in installed else "given by path" if ":" in kind else "not installed"
-        yield escape(name), *_state(registry, name), escape(origin if kind == name else f"kind {kind}, {origin}")
+# --- providers --------------------------------------------------------------------------------------------------
 
 
-def _state(registry: Any, name: str) -> tuple[str]:
+def _wanted(config: Any) -> dict[str, list[str]]:
+    """The providers that are configured, each with the models that ``default`` and the aliases name of it."""
+    wanted: dict[str, list[str]] = {name: [] for name in config.providers}
+    for target in (config.default, *(target for alias in config.models.values() for target in alias.targets)):
+        if target is not None and target not in config.models:
+            name, _, model = target.partition(":")
+            wanted.setdefault(name, []).append(model)
+    return wanted
+
+
+def _names(registry: Any) -> list[str]:
+    return sorted({*(item.name for item in registry.installed()), *_wanted(registry.config)})
+
+
+def _fault(registry: Any, name: str, models: Iterable[str]) -> LLMError | None:
+    """What keeps a provider, or one of these models of it, from being used. Nothing is loaded or sent."""
+    kind = registry.config.providers.get(name, {}).get("kind", name)
     try:
-        source = registry.key_source(name)
-        registry.provider(name)
+        if kind in NEEDS_EXTRA and not all(map(_version, EXTRAS[kind])):
+            raise MissingExtra(kind, needed_for=f"the provider {name!r}")
+        provider = registry.provider(name)
+        for model in models:
+            provider.capabilities(model)
     except LLMError as error:
-        return (f"[yellow]{escape(printable(error.message))}[/]",)
-    return (f"[green]ready[/], key set (from {escape(source)})" if source else "[green]ready[/], no key",)
+        return error
+    return None
+
+
+def _provider(registry: Any, name: str, fault: LLMError | None) -> Row:
+    installed = {item.name: item.origin for item in registry.installed()}
+    kind = registry.config.providers.get(name, {}).get("kind", name)
+    origin = installed.get(kind, "given by path" if ":" in kind else "not installed")
+    return escape(name), _state(registry, name, fault), escape(origin if kind == name else f"kind {kind}, {origin}")
+
+
+def _state(registry: Any, name: str, fault: LLMError | None) -> str:
+    if fault is not None:
+        return f"[yellow]{escape(printable(fault.message))}[/]"
+    source = registry.key_source(name)
+    return f"[green]ready[/], key set (from {escape(source)})" if source else "[green]ready[/], no key"
+
+
+def _mending(broken: Mapping[str, LLMError]) -> Iterator[Row]:
+    for name, fault in broken.items():
+        message, hint = in_shell(fault)
+        yield f"[red]{escape(name)}[/]", escape(printable(message)), ""
+        if hint:
+            yield "", f"[dim]{escape(printable(hint))}[/]", ""
