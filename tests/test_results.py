@@ -1,8 +1,10 @@
 """Results: frozen, they pickle, they go through JSON and back, and the fold is the same however text was cut."""
 
+import json
 import pickle
 from dataclasses import FrozenInstanceError
 from decimal import Decimal
+from enum import Enum
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,31 @@ def test_every_result_pickles_and_goes_through_json(result: Result) -> None:
     with pytest.raises(FrozenInstanceError):
         result.record = RECORD  # type: ignore[misc]
     assert len(repr(result)) < 200
+
+
+@pytest.mark.parametrize("result", RESULTS, ids=lambda r: type(r).__name__)
+def test_json_has_usage_and_cost_at_the_top(result: Result) -> None:
+    data = json.loads(result.to_json())
+    assert data["usage"]["input_tokens"] == 10
+    assert data["usage"]["cached_input_tokens"] is None
+    assert Decimal(data["cost"]) == result.cost
+    assert result.to_dict()["cost"] == result.cost
+
+
+def test_what_is_unknown_is_null_in_json() -> None:
+    row = Attempt("b", "acme", "small", "generate", 0.0, None, "upper_bound", None)
+    data = json.loads(Completion(record=Record("acme", "small", "chat", (row,)), text="x").to_json())
+    assert (data["usage"]["input_tokens"], data["usage"]["output_tokens"], data["cost"]) == (None, None, None)
+
+
+def test_labels_that_are_an_enum_are_their_values_in_json() -> None:
+    class Topic(Enum):
+        FOOD = "food"
+        RAIN = "rain"
+
+    scores = {Topic.FOOD: 0.75, Topic.RAIN: 0.25}
+    result = Classification(record=RECORD, label=Topic.FOOD, labels=(Topic.FOOD,), scores=scores, probability="exact")
+    assert json.loads(result.to_json())["scores"] == {"food": 0.75, "rain": 0.25}
 
 
 def test_the_cost_is_a_decimal_or_unknown_and_never_a_guess() -> None:

@@ -138,19 +138,18 @@ class Result:
         return None if body is None else from_json(body)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, all but ``raw``."""
-        plain = _plain(self)
-        assert isinstance(plain, dict)
-        return plain
+        """Plain data: the fields, the sums ``usage`` and ``cost`` (``None`` where unknown), not ``raw``."""
+        return {**_plain(self), "usage": _plain(self.usage), "cost": self.cost}
 
     def to_json(self) -> str:
+        """``to_dict`` as JSON. ``cost`` is a string, so that it stays exact."""
         from pydantic_core import to_json
 
         return to_json(self.to_dict()).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The result that ``to_json`` wrote.
+        """The result that ``to_json`` wrote; its sums are computed anew.
 
         Raises:
             pydantic.ValidationError: the text is not such a result.
