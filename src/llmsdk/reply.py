@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llmsdk.results import Choice
@@ -24,21 +25,70 @@ from llmsdk.types import (
 
 
 @dataclass(slots=True)
+class _Reasoning:
+    at: int
+    """How many pieces of text came before it."""
+    pieces: list[str] = field(default_factory=list)
+    state: object = None
+
+    def part(self) -> Part | None:
+        text = "".join(self.pieces)
+        return Reasoning(text, self.state) if text or self.state is not None else None
+
+
+@dataclass(slots=True)
 class _ToolCall:
+    at: int
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
     state: object = None
 
+    def part(self) -> Part:
+        return ToolCall(self.id, self.name, "".join(self.arguments), self.state)
+
 
 @dataclass(slots=True)
 class _Choice:
+    """Text is nearly all of a stream, so it only grows: what stands between remembers where it does."""
+
     text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    state: object = None
+    thoughts: dict[int, _Reasoning] = field(default_factory=dict)
     calls: dict[int, _ToolCall] = field(default_factory=dict)
+    between: list[_Reasoning | _ToolCall] = field(default_factory=list)
+    """Thoughts and calls, in the order in which they began."""
     logprobs: list[TokenLogprob] = field(default_factory=list)
     finish: Finish | None = None
+
+    def thought(self, slot: int) -> _Reasoning:
+        thought = self.thoughts.get(slot)
+        if thought is None:
+            thought = self.thoughts[slot] = _Reasoning(len(self.text))
+            self.between.append(thought)
+        return thought
+
+    def call(self, slot: int) -> _ToolCall:
+        call = self.calls.get(slot)
+        if call is None:
+            call = self.calls[slot] = _ToolCall(len(self.text))
+            self.between.append(call)
+        return call
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(piece for thought in self.thoughts.values() for piece in thought.pieces)
+
+    def parts(self) -> Iterator[Part]:
+        """Everything in the order in which it began; text that came in one go is one part."""
+        done = 0
+        for item in self.between:
+            if text := "".join(self.text[done : item.at]):
+                yield Text(text)
+            done = item.at
+            if (part := item.part()) is not None:
+                yield part
+        if text := "".join(self.text[done:]):
+            yield Text(text)
 
 
 @dataclass(slots=True)
@@ -61,11 +111,11 @@ class Reply:
                 choice.text.append(event.text)
                 choice.logprobs += event.logprobs
             case ReasoningDelta():
-                choice = self._choice(event.index)
-                choice.reasoning.append(event.reasoning)
-                choice.state = event.provider_state or choice.state
+                thought = self._choice(event.index).thought(event.slot)
+                thought.pieces.append(event.reasoning)
+                thought.state = event.provider_state or thought.state
             case ToolCallDelta():
-                call = self._choice(event.index).calls.setdefault(event.slot, _ToolCall())
+                call = self._choice(event.index).call(event.slot)
                 call.id, call.name = event.id or call.id, event.name or call.name
                 call.arguments.append(event.arguments)
                 call.state = event.provider_state or call.state
@@ -108,13 +158,14 @@ class Reply:
         """Everything that was generated, of all choices, reasoning and arguments included."""
         pieces: list[str] = []
         for choice in self._choices.values():
-            pieces += [*choice.text, *choice.reasoning]
+            pieces += [*choice.text, choice.reasoning]
             pieces += [piece for call in choice.calls.values() for piece in (call.name, *call.arguments)]
         return "".join(pieces)
 
     @property
     def reasoning(self) -> str:
-        return "".join(self._choices[0].reasoning) if 0 in self._choices else ""
+        """The first choice's, of all its blocks."""
+        return self._choices[0].reasoning if 0 in self._choices else ""
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -122,14 +173,6 @@ class Reply:
 
 
 def _read(choice: _Choice) -> Choice:
-    text = "".join(choice.text)
-    parts: list[Part] = []
-    if choice.reasoning or choice.state is not None:
-        parts.append(Reasoning("".join(choice.reasoning), choice.state))
-    if text:
-        parts.append(Text(text))
-    parts += [
-        ToolCall(call.id, call.name, "".join(call.arguments), call.state) for _, call in sorted(choice.calls.items())
-    ]
-    message = Message("assistant", text if parts == [Text(text)] or not parts else tuple(parts))
+    text, parts = "".join(choice.text), tuple(choice.parts())
+    message = Message("assistant", text if parts == (Text(text),) or not parts else parts)
     return Choice(text, choice.finish.reason if choice.finish else "other", message, tuple(choice.logprobs) or None)

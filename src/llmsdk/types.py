@@ -251,11 +251,16 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """The next piece of reasoning. Not part of the answer, so ``text`` is empty."""
+    """The next piece of the reasoning in ``slot``. Not part of the answer, so ``text`` is empty.
+
+    A provider that thinks in several blocks, or that has other blocks to be sent back as they came, numbers them; a
+    block without words for the reader is a ``provider_state`` alone. The last state of a slot holds.
+    """
 
     reasoning: str
     index: int = 0
     provider_state: Any = None
+    slot: int = 0
 
     @property
     def text(self) -> str:
