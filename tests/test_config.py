@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsdk.config import Config, _lines, did_you_mean, load
+from llmsdk import toml
+from llmsdk.config import Config, did_you_mean, load
 from llmsdk.errors import ConfigError, InputError
 from llmsdk.trust import trust, user_folder
 
@@ -258,10 +259,26 @@ def test_a_mistyped_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     assert "'LLMSDK_MODEL'" in error.hint
 
 
-def test_a_foreign_variable_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLMSDK_XYZZY", "1")
-    with pytest.warns(UserWarning, match="LLMSDK_XYZZY"):
+@pytest.mark.parametrize("name", ["LLMSDK_XYZZY", "LLMSDK_FOO", "LLMSDK_HOME", "LLMSDK_MAX", "LLMSDK_LOG"])
+def test_a_foreign_variable_warns(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The prefix, which all variables share, makes no two of them alike."""
+    monkeypatch.setenv(name, "1")
+    with pytest.warns(UserWarning, match=name):
         load()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("LLMSDK_CONFG", "LLMSDK_CONFIG"),
+        ("LLMSDK_MODELL", "LLMSDK_MODEL"),
+        ("LLMSDK_RETRI_ATTEMPTS", "LLMSDK_RETRY_ATTEMPTS"),
+        ("LLMSDK_TIMEOUT_TOTAL", "LLMSDK_TIMEOUTS_TOTAL"),
+    ],
+)
+def test_a_variable_that_is_nearly_known_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, meant: str) -> None:
+    monkeypatch.setenv(name, "1")
+    assert refused(None).hint == f"Did you mean {meant!r}?"
 
 
 def test_a_bad_value_in_a_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,6 +340,40 @@ def test_a_named_file_must_be_there(place: Path) -> None:
     assert error.message == "missing.toml: No such file or directory"
     assert "LLMSDK_CONFIG" in error.hint
     assert "directory" in refused(place).message
+
+
+@pytest.mark.parametrize("path", ["a\0b.toml", "~nobody-of-that-name/llmsdk.toml"])
+def test_a_path_that_can_be_none_is_refused(path: str) -> None:
+    error = refused(path)
+    assert "Check the path" in error.hint
+    assert "\0" not in error.message
+
+
+def test_a_file_nested_too_deeply_is_refused(place: Path) -> None:
+    write(place / "llmsdk.toml", f"a = {'[' * 50_000}")
+    assert refused(None).message.startswith("llmsdk.toml:1: not valid TOML")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(place: Path) -> None:
+    (place / "llmsdk.toml").write_bytes(b'\xef\xbb\xbfdefault = "local:pocket"\r\n[retry]\r\nattempts = 2\r\n')
+    config = load()
+    assert (config.default, config.retry.attempts) == ("local:pocket", 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        ({"retry": 3}, "[retry]"),
+        ({"providers": "openai"}, "[providers.NAME]"),
+        ({"providers": {"acme": "openai"}}, "[providers.acme]"),
+        ({"default": 3}, "PROVIDER:MODEL"),
+        ({"models": {"a": "b", "b": "a"}}, "itself"),
+        ({"models": {"a": {"model": "local:pocket", "max_tokens": 0}}}, "at least 1"),
+        ({"providers": {"acme": {"kind": 3}}}, '"openai"'),
+    ],
+)
+def test_every_refusal_says_what_to_do(data: Any, hint: str) -> None:
+    assert hint in refused(data).hint
 
 
 def test_a_huge_file_is_refused(place: Path) -> None:
@@ -406,14 +457,14 @@ def test_a_key_set_over_the_project_file_is_not_its_own(place: Path, monkeypatch
 @settings(deadline=None)
 @given(st.text())
 def test_any_text_has_lines_without_a_fault(text: str) -> None:
-    assert all(1 <= line <= len(text.splitlines()) for line in _lines(text).values())
+    assert all(1 <= line <= len(text.splitlines()) for line in toml.lines(text).values())
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(ascii_lowercase, min_size=1, max_size=8), st.integers(), min_size=1))
 def test_lines_point_at_their_keys(table: dict[str, int]) -> None:
     text = "# head\n[section]\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
-    lines = _lines(text)
+    lines = toml.lines(text)
     assert [lines[("section", key)] for key in table] == list(range(3, 3 + len(table)))
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,20 +23,21 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from llmsdk import toml
 from llmsdk.errors import ConfigError, InputError
 from llmsdk.io import Timeouts
 from llmsdk.options import TEXT, request_fields
 from llmsdk.pipeline import RetryPolicy
+from llmsdk.toml import Key
 from llmsdk.trust import is_trusted, project_file, shown, user_file
 
-Key = tuple[str, ...]
 M = TypeVar("M", bound=BaseModel)
 
 SECTIONS = ("default", "models", "providers", "retry", "timeouts")
+PREFIX = "LLMSDK_"
 VARIABLES = ("LLMSDK_CONFIG", "LLMSDK_DEBUG", "LLMSDK_MODEL")
 FOREIGN = ("LLMSDK_TEST_", "LLMSDK_REQUIRE_")
 """Prefixes of variables that belong to the test suite."""
-MAX_BYTES = 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -143,13 +143,13 @@ def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Map
 def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
     named = config or os.environ.get("LLMSDK_CONFIG")
     found = None if named else project_file()
-    path = Path(named).expanduser() if named else found or user_file()
-    if path is None:
+    chosen = named or found or user_file()
+    if chosen is None:
         return None, {}
-    content = _read(path)
+    path, content = toml.read(chosen)
     name = shown(path)
-    data = _parse(content, name)
-    lines = _lines(content.decode("utf-8-sig"))
+    data = toml.parse(content, name)
+    lines = toml.lines(content.decode("utf-8-sig"))
     untrusted = path == found and not is_trusted(path, content)
 
     def source(key: Key) -> str:
@@ -157,53 +157,6 @@ def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
         return f"{name}:{line}" if line else name
 
     return path, _layer(data, source, untrusted=untrusted)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        hint = "Check the path given as config= or in LLMSDK_CONFIG."
-        raise ConfigError(f"{path}: {error.strerror or 'cannot be read'}", hint=hint) from error
-    if len(content) > MAX_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; is this a configuration file?")
-    return content
-
-
-def _parse(content: bytes, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{name}:{line}: not UTF-8", hint="Save the file as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        at = re.search(r"line (\d+)", str(error))
-        line = int(at[1]) if at else content.rstrip().count(b"\n") + 1  # else: at the end of the document
-        raise ConfigError(f"{name}:{line}: not valid TOML: {error}", hint="Strings need quotes.") from None
-
-
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
-_ASSIGNMENT = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
-
-
-def _lines(text: str) -> dict[Key, int]:
-    """The line of each key. A hint for people: a line inside a multi-line string may be taken for a key."""
-    lines: dict[Key, int] = {}
-    table: Key = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            table = _parts(header[1])
-            for size in range(1, len(table) + 1):
-                lines.setdefault(table[:size], number)
-        elif assignment := _ASSIGNMENT.match(line):
-            lines.setdefault(table + _parts(assignment[1]), number)
-    return lines
-
-
-def _parts(dotted: str) -> Key:
-    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
 
 
 # --- layers -----------------------------------------------------------------------------------------------------
@@ -226,7 +179,11 @@ def _leaves(key: Key, value: Any, source: Any) -> Iterable[tuple[Key, Any]]:
         yield key, value
         return
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{_place(source(key), key)}: must be a table, not {_kind(value)}", key=".".join(key))
+        table = ".".join(("providers", "NAME") if key == ("providers",) else key)
+        hint = f"Write [{toml.printable(table)}] on a line of its own, and its settings under it."
+        raise ConfigError(
+            f"{_place(source(key), key)}: must be a table, not {_kind(value)}", key=".".join(key), hint=hint
+        )
     if key[0] == "providers" and len(key) == 2:
         yield key, None  # so that an empty table is known too
     for name, item in value.items():
@@ -237,7 +194,7 @@ def _environment(environ: Mapping[str, str], names: Iterable[str]) -> Layer:
     """The settings given by ``LLMSDK_*`` variables; ``names`` are the providers configured otherwise."""
     layer: Layer = {}
     for variable in sorted(environ):
-        if not variable.startswith("LLMSDK_") or variable.startswith(FOREIGN) or not environ[variable]:
+        if not variable.startswith(PREFIX) or variable.startswith(FOREIGN) or not environ[variable]:
             continue
         key = _variable_key(variable, names)
         if key:
@@ -252,7 +209,7 @@ def _environment(environ: Mapping[str, str], names: Iterable[str]) -> Layer:
 def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
     if variable == "LLMSDK_MODEL":
         return ("default",)
-    section, _, rest = variable.removeprefix("LLMSDK_").lower().partition("_")
+    section, _, rest = variable.removeprefix(PREFIX).lower().partition("_")
     if section in ("retry", "timeouts") and rest:
         return (section, rest)
     if section != "providers":
@@ -267,9 +224,10 @@ def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
 
 
 def _complain(variable: str) -> None:
-    near = did_you_mean(variable, (*VARIABLES, *_section_variables()))
+    options = {name.removeprefix(PREFIX): name for name in (*VARIABLES, *_section_variables())}
+    near = nearest(variable.removeprefix(PREFIX), options)  # what all have in common makes none alike
     if near:
-        raise ConfigError(f"env {variable}: unknown variable", hint=near, key=variable)
+        raise ConfigError(f"env {variable}: unknown variable", hint=f"Did you mean {options[near]!r}?", key=variable)
     known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_* and LLMSDK_PROVIDERS_<NAME>_<KEY>"
     warnings.warn(f"env {variable} means nothing to llmsdk, which reads {known}", UserWarning, stacklevel=4)
 
@@ -330,9 +288,8 @@ def _options(key: Key, table: dict[str, Any], source: str) -> dict[str, Any]:
         table["logit_bias"] = {int(k) if str(k).isdecimal() else k: value for k, value in bias.items()}
     try:
         request_fields(table)
-    except (InputError, TypeError) as error:
-        what = error.message if isinstance(error, InputError) else str(error)
-        raise ConfigError(f"{_place(source, key)}: {what}", key=".".join(key)) from error
+    except InputError as error:
+        raise ConfigError(f"{_place(source, key)}: {error.message}", hint=error.hint, key=".".join(key)) from error
     return table
 
 
@@ -351,7 +308,9 @@ def _providers(layer: Layer) -> dict[str, dict[str, Any]]:
 def _text(item: _Value, key: Key = ("default",)) -> str:
     if isinstance(item.value, str) and item.value:
         return item.value
-    raise ConfigError(f"{_place(item.source, key)}: must be a string, not {_kind(item.value)}", key=".".join(key))
+    hint = 'Write "PROVIDER:MODEL" or an alias.' if key == ("default",) else 'Such as "openai".'
+    what = f"must be a string, not {_kind(item.value)}"
+    raise ConfigError(f"{_place(item.source, key)}: {what}", hint=hint, key=".".join(key))
 
 
 def _check_name(key: Key, pattern: re.Pattern[str], source: str) -> None:
@@ -371,7 +330,9 @@ def _check_targets(config: Config) -> None:
 def _check_target(config: Config, key: str, target: str, seen: Key) -> None:
     if target in seen:
         raise ConfigError(
-            f"{_place(config.sources[key], key)}: {' -> '.join((*seen, target))} goes in a circle", key=key
+            f"{_place(config.sources[key], key)}: {' -> '.join((*seen, target))} goes in a circle",
+            key=key,
+            hint="An alias must not lead back to itself.",
         )
     if target in config.models:
         for further in config.models[target].targets:
@@ -425,16 +386,20 @@ def unknown(key: Key, known: Iterable[str], source: str) -> ConfigError:
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """``Did you mean ...?`` for the nearest option, or an empty string when none is near."""
+    near = nearest(word, options)
+    return f"Did you mean {near!r}?" if near else ""
+
+
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """The option most like ``word``, if any is."""
     by_lower = {option.lower(): option for option in options}
     near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
-    return f"Did you mean {by_lower[near[0]]!r}?" if near else ""
+    return by_lower[near[0]] if near else None
 
 
 def _place(source: str, key: Key | str) -> str:
     dotted = key if isinstance(key, str) else ".".join(key)
-    text = f"{source}: {dotted}" if source else dotted
-    # a stranger's file must not write to the terminal through its keys
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return toml.printable(f"{source}: {dotted}" if source else dotted)
 
 
 def _kind(value: Any) -> str:
