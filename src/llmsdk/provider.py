@@ -190,10 +190,14 @@ class HTTPProvider(ABC):
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
         """The typed error for a reply that is not 2xx. ``body`` is cut to a sensible length and free of secrets."""
 
+    async def prepare(self, request: HTTPRequest, io: IO) -> HTTPRequest:
+        """The request with what has to be fetched for it first, such as a token that expires."""
+        return request
+
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
         if io.clock is not None:
             io.clock.stream = request.stream
-        async with closing(await io.send(self.encode(request))) as reply:
+        async with closing(await io.send(await self.prepare(self.encode(request), io))) as reply:
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
             if not request.stream:

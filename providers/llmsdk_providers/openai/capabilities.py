@@ -38,19 +38,24 @@ def is_reasoning(model: str) -> bool:
     return _REASONING.match(model) is not None
 
 
+def is_openai(base_url: str) -> bool:
+    """Whether it is OpenAI's own host."""
+    host = address(base_url).host
+    return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+
 class ModelTable:
-    """The capabilities of each model of one host."""
+    """The capabilities of each model of one host. ``openai`` says that they are OpenAI's, known by their names."""
 
-    __slots__ = ("_other", "_settings", "is_openai")
+    __slots__ = ("_openai", "_other", "_settings")
 
-    def __init__(self, settings: Settings, base_url: str) -> None:
-        host = address(base_url).host
-        self.is_openai = host == "api.openai.com" or host.endswith(".api.openai.com")
+    def __init__(self, settings: Settings, *, openai: bool) -> None:
+        self._openai = openai
         self._settings = settings
         self._other = _declared(_OTHER, settings)
 
     def capabilities(self, model: str) -> Capabilities:
-        return _declared(_known(model), self._settings) if self.is_openai else self._other
+        return _declared(_known(model), self._settings) if self._openai else self._other
 
 
 def _known(model: str) -> Capabilities:

@@ -221,10 +221,10 @@ def _effort(request: Request, dialect: Dialect) -> str | None:
         raise Unsupported("this dialect has no token budget for reasoning", capability="reasoning", hint=hint)
     if not dialect.openai:
         return "none"
-    return _least_effort(request.model)
+    return least_effort(request.model)
 
 
-def _least_effort(model: str) -> str | None:
+def least_effort(model: str) -> str | None:
     """What comes next to not reasoning at all."""
     if not is_reasoning(model):
         return None

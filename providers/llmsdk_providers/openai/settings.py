@@ -18,7 +18,29 @@ Option = Literal[
 ]  # fmt: skip
 
 
-class Settings(HTTPSettings):
+class HostSettings(HTTPSettings):
+    """What is the same for every form in which OpenAI's models are spoken to."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    organization: str | None = None
+    project: str | None = None
+    key_required: bool | None = None
+    """Default: only where ``base_url`` is not this machine."""
+    schema_support: Literal["none", "json", "strict"] | None = Field(default=None, alias="schema")
+    """How far a reply can be bound: to a JSON schema, to some JSON object, or not at all."""
+    tools: bool | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=100)
+    """How many alternatives a token may report; 0 is none."""
+    embeddings: bool = True
+    options: frozenset[Option] = frozenset()
+    """Options that the host honours besides the usual ones."""
+    context: int | None = Field(default=None, gt=0)
+    """The window in tokens, where all models of the host share one."""
+
+
+class Settings(HostSettings):
     """What ``[providers.NAME]`` may hold with ``kind = "openai"``.
 
     ``base_url`` is what precedes ``/chat/completions``. For api.openai.com the rest is known; for another host these
@@ -34,27 +56,10 @@ class Settings(HTTPSettings):
         options = ["n", "top_k", "min_p", "repetition_penalty"]
     """
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    organization: str | None = None
-    project: str | None = None
-    key_required: bool | None = None
-    """Default: only where ``base_url`` is not this machine."""
     max_tokens_field: Literal["max_completion_tokens", "max_tokens"] | None = None
-    schema_support: Literal["none", "json", "strict"] | None = Field(default=None, alias="schema")
-    """How far a reply can be bound: to a JSON schema, to some JSON object, or not at all."""
-    tools: bool | None = None
-    logprobs: int | None = Field(default=None, ge=0, le=100)
-    """How many alternatives a token may report; 0 is none."""
     complete: bool | None = None
     """Whether ``/completions`` continues a raw prompt."""
     suffix: bool | None = None
     """Whether ``/completions`` fills in before a suffix."""
-    embeddings: bool = True
     stream_usage: bool = True
     """Ask for token counts at the end of a stream (``stream_options``)."""
-    options: frozenset[Option] = frozenset()
-    """Options that the host honours besides the usual ones."""
-    context: int | None = Field(default=None, gt=0)
-    """The window in tokens, where all models of the host share one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from llmsdk.errors import ConfigError, InputError, MissingKey
@@ -21,15 +22,16 @@ _ASCII = "Use printable ASCII, without line breaks."
 class Host:
     """One host's address and headers. The headers hold the key, so they show nowhere."""
 
-    __slots__ = ("_headers", "_options", "secrets", "url")
+    __slots__ = ("_headers", "_lasting", "_options", "secrets", "url")
 
     def __init__(self, url: str, headers: tuple[Header, ...], options: TransportOptions) -> None:
         self.url = url
         self._headers = headers
         self._options = options
-        self.secrets = tuple(
+        self._lasting = tuple(
             value.decode().removeprefix("Bearer ") for name, value in headers if any(word in name for word in _SECRET)
         )
+        self.secrets = self._lasting
         """What must show in no error and no log."""
 
     def __repr__(self) -> str:
@@ -63,6 +65,13 @@ class Host:
             except ValueError as error:
                 raise InputError(f"a header cannot be sent: {error}", argument="extra", hint=_ASCII) from None
         return HTTPRequest("POST", self.url + path, all_headers, content, self._options, self.secrets)
+
+    def bearing(self, request: HTTPRequest, token: str) -> HTTPRequest:
+        """``request`` with ``token`` in the place of a key. From now on the token shows in no error either."""
+        if token not in self.secrets:
+            self.secrets = (*self._lasting, token)
+        headers = merged(request.headers, ((b"authorization", f"Bearer {token}".encode()),))
+        return replace(request, headers=headers, secrets=self.secrets)
 
 
 def _extra(request: Request) -> dict[str, str]:
@@ -152,7 +161,7 @@ def check_key(
         return None
     if key is None or not key.strip():
         raise _missing(name, variable, empty=key is not None)
-    if fault := _fault(key):
+    if fault := fault_of(key):
         raise ConfigError(f"the API key of {name!r} {fault}", hint="Copy the key again, and nothing but the key.")
     return key
 
@@ -165,7 +174,8 @@ def _missing(name: str, vendor: str | None, *, empty: bool) -> MissingKey:
     return MissingKey(what, hint=f'{ways}; to try without a key use "local:pocket"')
 
 
-def _fault(key: str) -> str | None:
+def fault_of(key: str) -> str | None:
+    """What is wrong with a key or a token, in words that do not show it."""
     if key.lower().startswith("bearer "):
         return 'begins with "Bearer ", which is added for you'
     if not key.isascii():

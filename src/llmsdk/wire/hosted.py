@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn
 from llmsdk.errors import LLMError
 from llmsdk.io import IO, HTTPRequest, closing
 from llmsdk.provider import HTTPProvider, HTTPSettings
-from llmsdk.wire import faults
+from llmsdk.wire import faults, token
 from llmsdk.wire.host import Host, built, check_base_url, check_key
 from llmsdk.wire.json import parse
 
@@ -29,6 +29,8 @@ class Hosted(HTTPProvider):
 
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         super().__init__(name, settings)
+        source = getattr(settings, "token", None)
+        self._token: token.Source | None = source if callable(source) else None
         url = check_base_url(name, settings.base_url or self.base_url, settings, self.endpoints)
         self.host = Host(url, built(self.headers(self._key(url)), settings), self.transport)
 
@@ -55,6 +57,16 @@ class Hosted(HTTPProvider):
         """Names under which the vendor's own environment variable counts for any ``base_url``."""
         return ()
 
+    async def prepare(self, request: HTTPRequest, io: IO) -> HTTPRequest:
+        """The request with a fresh token, where the settings have a ``token`` (``wire.token.Source``).
+
+        Raises:
+            Unauthorized: the source gave none.
+        """
+        if self._token is None:
+            return request
+        return self.host.bearing(request, await token.fetch(self._token, io))
+
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
         return faults.from_reply(status, headers, body, self.host.secrets, self.codes)
 
@@ -64,7 +76,7 @@ class Hosted(HTTPProvider):
         Raises:
             LLMError: the typed error for a refusal, or for an error inside a reply that seemed well.
         """
-        async with closing(await io.send(request)) as reply:
+        async with closing(await io.send(await self.prepare(request, io))) as reply:
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
             body = parse(await reply.read(self.max_body), self.host.secrets)
