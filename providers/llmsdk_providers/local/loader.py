@@ -17,6 +17,10 @@ from llmsdk_providers.local.settings import LocalSettings, choose_device, choose
 
 SMALL = 20_000_000
 """Parameters."""
+NO_LIMIT = 10**9
+"""Tokens beyond which the tokenizer would warn. What is too long is refused here, by the model's window."""
+BAR_AFTER = 1.0
+"""Seconds of loading before there is a bar to watch."""
 _LOADING = Lock()
 """transformers changes process-wide state while it builds a model: torch's default dtype and its initialisers."""
 
@@ -52,7 +56,12 @@ def load_tokenizer(folder: ModelFolder) -> Any:
     check_config(folder)
     try:
         with _LOADING, _quiet():
-            return AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(
+                folder.path,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_max_length=NO_LIMIT,
+            )
     except Exception as error:  # whatever the library says of a bad file, to the caller it is a bad file
         hint = "Put the model's tokenizer.json into the folder; a bare tokenizer.model needs the package sentencepiece."
         raise ModelFileError(f"the tokenizer in {folder.path} cannot be read: {_line(error)}", hint=hint) from error
@@ -179,7 +188,7 @@ def _causal(kind: str, names: Sequence[str]) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library's remarks to itself, and show its loading bar on a terminal only."""
+    """Keep the library's remarks to itself, and show its loading bar only on a terminal, when loading takes a while."""
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
@@ -187,9 +196,11 @@ def _quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     if bar:
         logging.disable_progress_bar()
+    hook = logging.set_tqdm_hook(lambda make, args, options: make(*args, **{"delay": BAR_AFTER, **options}))
     try:
         yield
     finally:
+        logging.set_tqdm_hook(hook)
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()

@@ -21,6 +21,7 @@ from local_kit import CORPUS, ask, chat, collect, complete, make_model, text_of,
 
 from llmsdk.errors import (
     ConfigError,
+    ContextTooLong,
     DeadlineExceeded,
     EngineDead,
     LLMError,
@@ -234,8 +235,42 @@ def test_loading_shows_a_bar_on_a_terminal(
     import sys
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(loader_module, "BAR_AFTER", 0.0)
     complete(fresh(), tiny("llama"), "dog", max_tokens=1)
     assert "Loading weights" in capsys.readouterr().err
+
+
+def test_a_quick_load_shows_no_bar(
+    fresh: Callable[..., Local],
+    tiny: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(loader_module, "BAR_AFTER", 600.0)
+    complete(fresh(), tiny("llama"), "dog", max_tokens=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_prompt_beyond_the_window_is_one_error_and_no_noise(
+    fresh: Callable[..., Local],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    import logging
+
+    make_model(tmp_path, "llama")
+    capfd.readouterr()
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    settings_file = tmp_path / "tokenizer_config.json"
+    settings_file.write_text(json.dumps({**json.loads(settings_file.read_text()), "model_max_length": 256}))
+    with pytest.raises(ContextTooLong):
+        complete(fresh(), tmp_path, "dog " * 1000)
+    assert (capfd.readouterr().err, caplog.messages) == ("", [])
 
 
 # --- hub ids ------------------------------------------------------------------------------------------------------
