@@ -163,8 +163,13 @@ def _response_format(schema: Mapping[str, Any], name: str, dialect: Dialect) -> 
             raise Unsupported("this host does not bind replies to a schema", capability="schema", hint=hint)
         case "json":
             return {"type": "json_object"}
-    bound = {"name": _NO_NAME.sub("_", name)[:64] or "reply", "schema": schema, "strict": is_strict(schema)}
+    bound = {"name": schema_name(name), "schema": schema, "strict": is_strict(schema)}
     return {"type": "json_schema", "json_schema": bound}
+
+
+def schema_name(name: str) -> str:
+    """The name of a schema with the characters that a host takes."""
+    return _NO_NAME.sub("_", name)[:64] or "reply"
 
 
 _NOT_STRICT = frozenset({
