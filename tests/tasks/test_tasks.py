@@ -83,6 +83,29 @@ def test_output_that_does_not_fit_is_an_error_with_the_text_and_the_cost() -> No
             c.chat("x", output=City)
 
 
+def test_what_does_not_fit_is_told_in_few_words() -> None:
+    """By place and reason; no address of a page, no value, and not every fault of a long reply."""
+    long = "x" * 5000
+    replies = (f'{{"name": 1, "people": "{long}"}}', str([f"{i}{long}" for i in range(9)]).replace("'", '"'))
+    with client(Scripted(*map(says, replies))) as c:
+        with pytest.raises(SchemaMismatch) as caught:
+            c.chat("x", output=City)
+        assert caught.value.message == (
+            "the reply does not fit the schema: name: Input should be a valid string; "
+            "people: Input should be a valid integer, unable to parse string as an integer"
+        )
+        with pytest.raises(SchemaMismatch, match=r"; 2: .*integer \(and 6 more\)") as caught:
+            c.chat("x", output=list[int])
+    assert "pydantic" not in str(caught.value)
+    assert "xx" not in str(caught.value)
+
+
+def test_a_type_without_a_schema_is_told_without_an_address() -> None:
+    with client(Scripted()) as c, pytest.raises(InputError, match="no type with a JSON schema") as caught:
+        c.chat("x", output=Client)
+    assert "https" not in str(caught.value)
+
+
 def test_a_list_of_messages_is_one_conversation_and_a_list_of_str_many() -> None:
     provider = Scripted(says("a"), says("b"), says("c"))
     with client(provider) as c:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 AS_JSON = "Reply with a JSON object that satisfies this JSON schema, and with nothing else:\n{schema}"
 
+FAULTS = 3
+"""How many of a reply's faults an error tells."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatTask:
@@ -96,7 +99,19 @@ def parse(reply: Reply, output: Any) -> Any:
 
 
 def _mismatch(text: str, error: ValueError, hint: str) -> OutputError:
-    return SchemaMismatch(f"the reply does not fit the schema: {error}", text=text, hint=hint)
+    return SchemaMismatch(f"the reply does not fit the schema: {_faults(error)}", text=text, hint=hint)
+
+
+def _faults(error: ValueError) -> str:
+    """Where a reply does not fit, and why. Not its values: they may be long, and stand in ``.text``."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    faults = [": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"]))) for fault in found]
+    more = f" (and {len(faults) - FAULTS} more)" if len(faults) > FAULTS else ""
+    return "; ".join(faults[:FAULTS]) + more
 
 
 def unfenced(text: str) -> str:
@@ -127,4 +142,5 @@ def _check_output(output: Any) -> None:
         _adapter(output).json_schema()
     except (PydanticUserError, TypeError, ValueError) as error:
         hint = "Pass a pydantic model class, a dataclass, or a type such as list[str]."
-        raise InputError(f"output is no type with a JSON schema: {error}", argument="output", hint=hint) from None
+        what = getattr(error, "message", error)  # pydantic's own, without the address of a page
+        raise InputError(f"output is no type with a JSON schema: {what}", argument="output", hint=hint) from None
