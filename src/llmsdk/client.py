@@ -63,7 +63,9 @@ class _Base:
         return self.ledger.usage
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._core.defaults.get('model')!r})"
+        model = self._core.defaults.get("model")
+        closed = " (closed)" if self._core.shared.closed else ""
+        return f"{type(self).__name__}({'' if model is None else repr(model)}){closed}"
 
     def _copy(self, options: Mapping[str, Any]) -> Self:
         copy = object.__new__(type(self))
@@ -650,15 +652,15 @@ class AsyncClient(_Base):
 
     def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Coroutine[Any, Any, Embeddings]:
         """Vectors of texts, in one request."""
-        return self._core.embed(_texts(texts), options, self._io)
+        return _named("embed", self._core.embed(_texts(texts), options, self._io))
 
     def models(self, provider: str | None = None, **options: Unpack[Options]) -> Coroutine[Any, Any, tuple[Model, ...]]:
         """The models that a provider offers; by default the client's own."""
-        return self._core.models(provider, options, self._io)
+        return _named("models", self._core.models(provider, options, self._io))
 
     def count_tokens(self, content: Conversation, **options: Unpack[Options]) -> Coroutine[Any, Any, TokenCount]:
         """The input tokens of a prompt or conversation, without a network; ``method`` says how they were counted."""
-        return self._core.count_tokens(content, options, self._io)
+        return _named("count_tokens", self._core.count_tokens(content, options, self._io))
 
     async def aclose(self) -> None:
         """Close connections and engines. Calls after it raise ``ClientClosed``."""
@@ -689,10 +691,16 @@ class AsyncClient(_Base):
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
         if many:
-            return self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io)
+            return _named(verb, self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io))
         if stream:
             return AsyncStream(self._core.flow(verb, make(value), options, self._io))
-        return self._core.run(verb, make(value), options, self._io)
+        return _named(verb, self._core.run(verb, make(value), options, self._io))
+
+
+def _named(verb: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """The coroutine under the verb's name, so that Python's warning of a forgotten ``await`` names what was called."""
+    coroutine.__name__, coroutine.__qualname__ = verb, f"AsyncClient.{verb}"
+    return coroutine
 
 
 def _texts(texts: str | Texts) -> list[str]:

@@ -67,7 +67,7 @@ class Core:
 
     shared: Shared
     settings: opts.CallSettings
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     bridge: Callable[[Invoke], Invoke] | None = None
     """How this face reaches a provider that is bound to a loop of its own."""
 
@@ -186,7 +186,7 @@ class Core:
 
     def flow(self, verb: str, question: Question[R], given: Mapping[str, Any], io: IO) -> Flow[R]:
         """One streamed question, checked and not yet asked."""
-        return Flow(self.lines(verb, given, io), question)
+        return Flow(verb, self.lines(verb, given, io), question)
 
     async def batch(self, verb: str, tasks: Sequence[Task[R]], given: Mapping[str, Any], io: IO) -> Batch[R]:
         """Run many tasks, in order, several at a time.
@@ -309,8 +309,9 @@ def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
 class Flow(Generic[R]):
     """One streamed question: its events, and its result when they have ended."""
 
-    lines: Sequence[Callable[[], Line]]
-    question: Question[R]
+    verb: str
+    lines: Sequence[Callable[[], Line]] = field(repr=False)
+    question: Question[R] = field(repr=False)
     result: R | None = None
 
     async def events(self) -> AsyncIterator[Event]:

@@ -286,6 +286,8 @@ class Embeddings(Result):
 
 
 Item = TypeVar("Item", bound=Result, covariant=True)
+SHOWN = 3
+"""Items of a batch that its repr shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,11 @@ class Batch(Sequence[Item]):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self.items[:SHOWN]))
+        more = f", ... {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+        return f"Batch([{shown}{more}])"
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)

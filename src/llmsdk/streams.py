@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 from llmsdk.core import Flow
 from llmsdk.errors import InputError
@@ -15,6 +15,9 @@ from llmsdk.results import Result
 from llmsdk.types import Event
 
 R = TypeVar("R", bound=Result)
+
+State = Literal["not begun", "open", "closed"]
+"""``open``: events have come, and more may."""
 
 _UNFINISHED = "the stream was dropped before its end; read it to the end, or leave it by `with` or `break`"
 _UNFINISHED_ASYNC = "the stream was dropped before its end; read it to the end, or leave it by `async with`"
@@ -29,7 +32,7 @@ class Stream(Generic[R]):
     def __init__(self, flow: Flow[R]) -> None:
         self._flow = flow
         self._events = Steps(flow.events())
-        self._started = False
+        self._state: State = "not begun"
 
     def __iter__(self) -> Iterator[Event]:
         try:
@@ -43,9 +46,9 @@ class Stream(Generic[R]):
             self.close()
 
     def __next__(self) -> Event:
-        self._started = False
+        self._state = "closed"  # unless an event comes
         event = next(self._events)
-        self._started = True
+        self._state = "open"
         return event
 
     def __enter__(self) -> Self:
@@ -58,7 +61,7 @@ class Stream(Generic[R]):
 
     def close(self) -> None:
         """Stop, and close the connection. Safe to call again."""
-        self._started = False
+        self._state = "closed"
         self._events.close()
 
     @property
@@ -73,8 +76,11 @@ class Stream(Generic[R]):
                 pass
         return _result(self._flow)
 
+    def __repr__(self) -> str:
+        return _shown(self, self._flow, self._state)
+
     def __del__(self) -> None:
-        if getattr(self, "_started", False) and self._flow.result is None and not sys.is_finalizing():
+        if getattr(self, "_state", "") == "open" and self._flow.result is None and not sys.is_finalizing():
             warnings.warn(_UNFINISHED, ResourceWarning, source=self, stacklevel=2)
             self.close()
 
@@ -88,15 +94,15 @@ class AsyncStream(Generic[R]):
     def __init__(self, flow: Flow[R]) -> None:
         self._flow = flow
         self._events = flow.events()
-        self._started = False
+        self._state: State = "not begun"
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Event:
-        self._started = False
+        self._state = "closed"  # unless an event comes
         event = await anext(self._events)
-        self._started = True
+        self._state = "open"
         return event
 
     async def __aenter__(self) -> Self:
@@ -109,7 +115,7 @@ class AsyncStream(Generic[R]):
 
     async def aclose(self) -> None:
         """Stop, and close the connection. Safe to call again."""
-        self._started = False
+        self._state = "closed"
         await self._events.aclose()  # type: ignore[attr-defined]
 
     @property
@@ -121,9 +127,16 @@ class AsyncStream(Generic[R]):
         """
         return _result(self._flow)
 
+    def __repr__(self) -> str:
+        return _shown(self, self._flow, self._state)
+
     def __del__(self) -> None:
-        if getattr(self, "_started", False) and self._flow.result is None and not sys.is_finalizing():
+        if getattr(self, "_state", "") == "open" and self._flow.result is None and not sys.is_finalizing():
             warnings.warn(_UNFINISHED_ASYNC, ResourceWarning, source=self, stacklevel=2)
+
+
+def _shown(stream: object, flow: Flow[R], state: State) -> str:
+    return f"<{type(stream).__name__} of {flow.verb}(): {'complete' if flow.result else state}>"
 
 
 def _result(flow: Flow[R]) -> R:

@@ -28,6 +28,10 @@ class Ledger:
         self._prefix = os.urandom(4).hex()
         self._numbers = itertools.count(1)
 
+    def __repr__(self) -> str:
+        settled = sum(self.counts.values())
+        return f"<Ledger: {settled} settled, {len(self.open)} open; {_told(self.usage)}>"
+
     def reserve(
         self, provider: str, model: str, operation: Operation, *, tokens: int | None, tags: tuple[str, ...] = ()
     ) -> Attempt:
@@ -97,3 +101,9 @@ class Ledger:
         """How many rows were settled in which way."""
         with self._lock:
             return dict(self._counts)
+
+
+def _told(usage: Usage) -> str:
+    counts = (usage.input_tokens, usage.output_tokens)
+    read, written = ("?" if count is None else f"{count:,}" for count in counts)
+    return f"tokens: {read} in, {written} out"
