@@ -699,7 +699,8 @@ class AsyncClient(_Base):
 
 def _named(verb: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """The coroutine under the verb's name, so that Python's warning of a forgotten ``await`` names what was called."""
-    coroutine.__name__, coroutine.__qualname__ = verb, f"AsyncClient.{verb}"
+    named: Any = coroutine
+    named.__name__, named.__qualname__ = verb, f"AsyncClient.{verb}"
     return coroutine
 
 
