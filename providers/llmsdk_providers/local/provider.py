@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
-from llmsdk.errors import ContextTooLong, InputError, LLMError, Unsupported
+from llmsdk.errors import ContextTooLong, DeadlineExceeded, InputError, LLMError, TimedOut, Unsupported
 from llmsdk.io import IO
 from llmsdk.provider import CONTRACT, Capabilities
 from llmsdk.types import Event, Finish, Info, Model, Output, Request, TextDelta, TokenCount, Usage
@@ -149,7 +149,12 @@ class Local:
         if not model.started:
             await io.run(model.check)
         engine = model.engine()
-        await io.wait(engine.ready())
+        try:
+            await io.wait(engine.ready())
+        except (TimedOut, DeadlineExceeded) as error:
+            error.message = f"local:{name} was still loading: {error.message}"
+            error.hint = "It goes on loading. Ask again, or give the first call more time."
+            raise
         return model, engine
 
     # --- the window -------------------------------------------------------------------------------------------

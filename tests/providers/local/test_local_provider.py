@@ -26,10 +26,11 @@ from llmsdk.errors import (
     EngineDead,
     LLMError,
     ModelFileError,
+    TimedOut,
     UnknownModel,
     Unsupported,
 )
-from llmsdk.io import Clock
+from llmsdk.io import Clock, Timeouts
 from llmsdk.io.drive import iterate
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
@@ -412,19 +413,32 @@ def test_a_deadline_ends_the_wait_and_the_work(
     assert provider._shelf.get(model).load.running == 0
 
 
-def test_a_deadline_holds_while_a_model_is_loaded(
-    fresh: Callable[..., Local], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "kind"),
+    [({"deadline": 0.05}, DeadlineExceeded), ({"timeouts": Timeouts(total=0.05)}, TimedOut)],
+    ids=["deadline", "timeout"],
+)
+def test_limits_hold_while_a_model_is_loaded_and_say_so(
+    fresh: Callable[..., Local],
+    tiny: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: dict[str, Any],
+    kind: type[LLMError],
 ) -> None:
     go = threading.Event()
     load = loader_module.load_runner
     monkeypatch.setattr(loader_module, "load_runner", lambda folder, settings: go.wait(10) and load(folder, settings))
     provider, model = fresh(), str(tiny("llama"))
-    clock = Clock(time.monotonic, deadline=time.monotonic() + 0.05)
+    if "deadline" in limit:
+        limit = {"deadline": time.monotonic() + limit["deadline"]}
+    clock = Clock(time.monotonic, **limit)
     with (
-        pytest.raises(DeadlineExceeded),
+        pytest.raises(kind, match="was still loading") as caught,
         closing(iterate(provider.generate(Request(model, "dog"), SyncIO(clock=clock)))) as events,
     ):
         list(events)
+    assert "Ask again" in caught.value.hint
+    assert not getattr(caught.value, "sent", False), "nothing ran, so it may be asked again"
     go.set()
     assert complete(provider, model, "dog", max_tokens=3), "the load went on for whoever comes next"
 
