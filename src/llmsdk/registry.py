@@ -21,6 +21,7 @@ from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, Unk
 from llmsdk.provider import CONTRACT, Provider
 
 BUILT_IN: Mapping[str, str] = {
+    "cohere": "llmsdk_providers.cohere:Cohere",
     "local": "llmsdk_providers.local:Local",
     "openai": "llmsdk_providers.openai:OpenAI",
 }

@@ -1,0 +1,120 @@
+"""What the tests of every dialect share: replies made of bytes, what of them is compared, the five verbs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded
+import yaml
+from hypothesis import strategies as st
+from recorded import Exchange
+
+from llmsdk import Client
+from llmsdk.errors import LLMError
+from llmsdk.reply import Reply
+from llmsdk.types import Message, Request
+
+HI = (Message("user", "Hi!"),)
+
+
+def exchange(body: bytes, *, streamed: bool) -> Exchange:
+    """A reply of our own making, in the form of a recorded one."""
+    return Exchange("ours", "ours", 200, [], body, streamed, {})
+
+
+def fold(provider: Any, body: bytes, *, streamed: bool = False, size: int = 0) -> Reply:
+    """A reply as ``provider`` folds it, its body in pieces of ``size`` bytes (0: in one)."""
+    return recorded.fold(provider, exchange(body, streamed=streamed), size)
+
+
+def shown(reply: Reply) -> tuple[Any, ...]:
+    """All of a reply but its raw body and its warnings."""
+    return reply.choices, reply.usage, reply.finish, reply.id, reply.model
+
+
+def interruptions(provider: Any, body: bytes, whole: Reply) -> list[int]:
+    """The lengths of a stream's beginnings that were taken for complete. One of them must be the whole reply."""
+    complete = []
+    for length in range(len(body) + 1):
+        try:
+            reply = fold(provider, body[:length], streamed=True)
+        except LLMError:
+            continue  # a typed error says that it is not whole
+        assert whole.text.startswith(reply.text)
+        if reply.complete(1):
+            complete.append(length)
+            assert reply.choices == whole.choices
+    return complete
+
+
+def sent(provider: Any, request: Request) -> Any:
+    """The JSON body that goes over the wire."""
+    return json.loads(provider.encode(request).body)
+
+
+def pieces(text: str, draw: st.DataObject) -> Iterator[str]:
+    """A text cut anywhere."""
+    while text:
+        size = draw.draw(st.integers(1, len(text)))
+        yield text[:size]
+        text = text[size:]
+
+
+def events(*bodies: Any, named: bool = False) -> bytes:
+    """Server-sent events of JSON; ``named`` after their ``type``."""
+    lines = []
+    for body in bodies:
+        name = f"event: {body['type']}\n" if named else ""
+        lines.append(f"{name}data: {body if isinstance(body, str) else json.dumps(body)}\n\n")
+    return "".join(lines).encode()
+
+
+def spec_errors(shared: Path, spec: str, path: str, body: Any) -> list[str]:
+    """What the service's own API description has against a request."""
+    pytest.importorskip("jsonschema", reason="requests are validated with jsonschema")
+    reader: Any = recorded._reader(shared)
+    found: list[str] = reader.validate_request(_spec(shared / "specs" / spec), "POST", path, body)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _spec(path: Path) -> Any:
+    loaded = yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe one
+    return json.loads(json.dumps(loaded, default=str))
+
+
+# --- the five verbs -----------------------------------------------------------------------------------------------
+
+PAGES = ["Order 4071 will arrive on Friday.", "Tom lives in Berlin."]
+CANARY = "sk-canary-0123456789abcdef"
+
+
+def five_verbs(client: Client) -> None:
+    """What every backend answers alike, buffered and streamed."""
+    story = client.complete("Once upon a time", max_tokens=30)
+    assert story.text.strip()
+    chat = client.chat("Hello!", max_tokens=40)
+    assert chat.text == "Hello! How can I help you?"
+    assert chat.finish_reason == "stop"
+    with client.chat("Hello!", max_tokens=40, stream=True) as stream:
+        text = "".join(event.text for event in stream)
+    assert text == chat.text
+    assert stream.result.usage == chat.usage
+    assert client.translate("Good morning", to="zh").text.startswith("早上好")
+    assert client.answer("When will order 4071 arrive?", context=PAGES).text.endswith("Friday")
+    assert client.classify("great film, i love it", ["positive", "negative"]).label == "positive"
+    assert all(row.settled == "exact" for row in client.ledger.rows)
+    assert client.ledger.open == ()
+
+
+def refusal(client: Client, **fields: Any) -> LLMError:
+    """The error of a chat, which shows the key nowhere."""
+    with pytest.raises(LLMError) as caught:
+        client.chat("Hello!", retry={"attempts": 1}, **fields)
+    assert CANARY not in repr(caught.value) + str(caught.value) + repr(vars(caught.value)) + repr(client)
+    return caught.value
