@@ -29,8 +29,7 @@ class Hosted(HTTPProvider):
 
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         super().__init__(name, settings)
-        source = getattr(settings, "token", None)
-        self._token: token.Source | None = source if callable(source) else None
+        self._token: token.Source | None = getattr(settings, "token_provider", None)
         url = check_base_url(name, settings.base_url or self.base_url, settings, self.endpoints)
         self.host = Host(url, built(self.headers(self._key(url)), settings), self.transport)
 
@@ -58,7 +57,7 @@ class Hosted(HTTPProvider):
         return ()
 
     async def prepare(self, request: HTTPRequest, io: IO) -> HTTPRequest:
-        """The request with a fresh token, where the settings have a ``token`` (``wire.token.Source``).
+        """The request with a fresh token, where the settings have a ``token_provider`` (``wire.token.Source``).
 
         Raises:
             Unauthorized: the source gave none.

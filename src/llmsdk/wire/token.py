@@ -12,7 +12,7 @@ from llmsdk.io import IO
 from llmsdk.wire.host import fault_of
 
 Source = Callable[[], str]
-_HINT = "token= is a function without arguments that returns a valid token as a str."
+_HINT = "token_provider= is a function without arguments that returns a valid token as a str."
 
 
 async def fetch(source: Source, io: IO) -> str:
