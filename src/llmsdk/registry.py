@@ -22,8 +22,10 @@ from llmsdk.provider import CONTRACT, Provider
 
 BUILT_IN: Mapping[str, str] = {
     "cohere": "llmsdk_providers.cohere:Cohere",
+    "gemini": "llmsdk_providers.gemini:Gemini",
     "local": "llmsdk_providers.local:Local",
     "openai": "llmsdk_providers.openai:OpenAI",
+    "vertex": "llmsdk_providers.gemini:Vertex",
 }
 GROUP = "llmsdk.providers"
 HARMLESS = frozenset({"kind", "api_key", "http2", "max_connections"})
