@@ -167,7 +167,7 @@ def test_an_alias_may_have_the_name_of_a_provider() -> None:
         ("openai:", ConfigError, "'openai:' names a provider but no model", 'Write "openai:MODEL".'),
         ("openai: ", ConfigError, "names a provider but no model", ""),
         ("acme", ConfigError, "'acme' names a provider but no model", 'Write "acme:MODEL".'),
-        ("opnai:x", UnknownProvider, "no provider 'opnai'", "Did you mean 'openai'? Known: acme, local, "),
+        ("opnai:x", UnknownProvider, "no provider 'opnai'", "Did you mean 'openai'? Known: acme, "),
         ("zebra:x", UnknownProvider, "no provider 'zebra'", '[providers.zebra] with kind = "openai"'),
         (":x", UnknownProvider, "no provider ''", "[providers.NAME]"),
         ("smrt", UnknownModel, "'smrt' is neither an alias", "Did you mean 'smart'?"),

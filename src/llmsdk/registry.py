@@ -20,7 +20,13 @@ from llmsdk.config import Config, did_you_mean, validated
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 from llmsdk.provider import CONTRACT, Provider
 
+_HOSTS = (
+    "cerebras", "deepseek", "fireworks", "groq", "huggingface", "litellm", "llamacpp", "lmstudio", "moonshot",
+    "openrouter", "perplexity", "qwen", "sglang", "tgi", "together", "transformers", "vllm", "xai", "zhipu",
+)  # fmt: skip
+"""Rows of the chat-completions dialect."""
 BUILT_IN: Mapping[str, str] = {
+    **{name: f"llmsdk_providers.openai.hosts:{name}" for name in _HOSTS},
     "cohere": "llmsdk_providers.cohere:Cohere",
     "gemini": "llmsdk_providers.gemini:Gemini",
     "local": "llmsdk_providers.local:Local",

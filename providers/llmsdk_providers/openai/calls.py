@@ -9,14 +9,20 @@ from pydantic_core import to_json
 
 from llmsdk.types import ToolCallDelta
 
+STATE = "openai.message"
+"""Key of ``provider_state``: fields of an assistant's message that go back as they came, and the host they go to."""
+_KEPT = "extra_content"
+"""Where Google's endpoint puts what must come back with a call (its ``thought_signature``)."""
+
 
 class ToolCalls:
     """The tool calls of one choice, as far as they have come."""
 
-    __slots__ = ("_by_id", "_by_index", "_choice", "_ids", "_named")
+    __slots__ = ("_by_id", "_by_index", "_choice", "_host", "_ids", "_named")
 
-    def __init__(self, choice: int) -> None:
+    def __init__(self, choice: int, host: str = "") -> None:
         self._choice = choice
+        self._host = host
         self._by_index: dict[int, int] = {}
         self._by_id: dict[str, int] = {}
         self._ids: list[str] = []
@@ -49,7 +55,8 @@ class ToolCalls:
         if name:
             self._named.add(slot)
         arguments = _arguments(function.get("arguments", function.get("input")))
-        return ToolCallDelta(slot, call_id if made else "", name, arguments, self._choice)
+        state = {STATE: {"host": self._host, _KEPT: piece[_KEPT]}} if piece.get(_KEPT) else None
+        return ToolCallDelta(slot, call_id if made else "", name, arguments, self._choice, state)
 
     def _slot(self, index: Any, call_id: str, name: str) -> int:
         """Which call a piece belongs to; one past the last for a new one."""

@@ -45,17 +45,32 @@ def is_openai(base_url: str) -> bool:
 
 
 class ModelTable:
-    """The capabilities of each model of one host. ``openai`` says that they are OpenAI's, known by their names."""
+    """The capabilities of each model of one host. ``openai`` says that they are OpenAI's, known by their names.
 
-    __slots__ = ("_openai", "_other", "_settings")
+    ``other`` is what any other host's models can do, but that those of ``strict`` are held to a schema.
+    """
 
-    def __init__(self, settings: Settings, *, openai: bool) -> None:
+    __slots__ = ("_openai", "_other", "_settings", "_strict")
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        openai: bool,
+        other: Capabilities = _OTHER,
+        strict: re.Pattern[str] | None = None,
+    ) -> None:
         self._openai = openai
         self._settings = settings
-        self._other = _declared(_OTHER, settings)
+        self._other = _declared(other, settings)
+        self._strict = strict if settings.schema_support is None else None
 
     def capabilities(self, model: str) -> Capabilities:
-        return _declared(_known(model), self._settings) if self._openai else self._other
+        if self._openai:
+            return _declared(_known(model), self._settings)
+        if self._strict is not None and self._strict.match(model):
+            return replace(self._other, schema="strict")
+        return self._other
 
 
 def _known(model: str) -> Capabilities:

@@ -14,8 +14,7 @@ from llmsdk.io.sse import ServerSentEvent
 from llmsdk.types import Event, Finish, FinishReason, Info, ReasoningDelta, TextDelta, Usage
 from llmsdk.wire import faults, parse
 from llmsdk_providers.openai import logprobs, usage
-from llmsdk_providers.openai.calls import ToolCalls
-from llmsdk_providers.openai.encode import STATE
+from llmsdk_providers.openai.calls import STATE, ToolCalls
 
 FINISH: Mapping[str, FinishReason] = {
     "stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "end_turn": "stop",
@@ -29,23 +28,28 @@ _BRACE = ord("{")
 _HINT = "Check base_url: it is what precedes /chat/completions, such as https://host.example/v1."
 
 
-def decode(body: bytes, secrets: Sequence[str] = ()) -> list[Event]:
-    """The events of a buffered reply.
+def decode(body: bytes, secrets: Sequence[str] = (), host: str = "", *, returns_reasoning: bool = False) -> list[Event]:
+    """The events of a buffered reply of ``host``.
 
     Raises:
         InvalidBody: no JSON, or no reply.
         LLMError: the typed error that the body holds instead of a reply.
     """
-    return Decoder(secrets).whole(parse(body, secrets, hint=_HINT))
+    return Decoder(secrets, host, returns_reasoning=returns_reasoning).whole(parse(body, secrets, hint=_HINT))
 
 
 class Decoder:
-    """Reads one reply. Holds the state of that reply and nothing else."""
+    """Reads one reply. Holds the state of that reply and nothing else.
 
-    __slots__ = ("_choices", "_done", "_events", "_id", "_model", "_said", "_secrets", "_usage")
+    ``host`` is who made it, and gets back what must go back: with ``returns_reasoning`` all of its reasoning.
+    """
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
+    __slots__ = ("_choices", "_done", "_events", "_host", "_id", "_model", "_returns", "_said", "_secrets", "_usage")
+
+    def __init__(self, secrets: Sequence[str] = (), host: str = "", *, returns_reasoning: bool = False) -> None:
         self._secrets = secrets
+        self._host = host
+        self._returns = returns_reasoning
         self._choices: dict[int, Choice] = {}
         self._events = 0
         self._id: str | None = None
@@ -120,7 +124,7 @@ class Decoder:
         index = index if type(index) is int and index >= 0 else otherwise
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = Choice(index)
+            choice = self._choices[index] = Choice(index, self._host, returns_reasoning=self._returns)
         return choice
 
     def _note(self, body: dict[str, Any], events: list[Event]) -> None:
@@ -150,11 +154,13 @@ class Decoder:
 class Choice:
     """One of the replies that were asked for, as far as it has come."""
 
-    __slots__ = ("_calls", "_details", "_finished", "_index", "_refused", "_spoke")
+    __slots__ = ("_calls", "_details", "_finished", "_host", "_index", "_refused", "_spoke", "_state")
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, host: str = "", *, returns_reasoning: bool = False) -> None:
         self._index = index
-        self._calls = ToolCalls(index)
+        self._host = host
+        self._state = {STATE: {"host": host}} if returns_reasoning else None
+        self._calls = ToolCalls(index, host)
         self._details: list[dict[str, Any]] = []
         self._finished = self._refused = self._spoke = False
 
@@ -245,14 +251,15 @@ class Choice:
 
     def _think(self, thought: str, events: list[Event]) -> None:
         if thought:
-            events.append(ReasoningDelta(thought, self._index))
+            events.append(ReasoningDelta(thought, self._index, self._state))
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     def _finish(self, reason: Any, events: list[Event]) -> None:
         self._finished = True
         if self._details:
-            events.append(ReasoningDelta("", self._index, {STATE: {"reasoning_details": self._details}}))
+            state = {"host": self._host, "reasoning_details": self._details}
+            events.append(ReasoningDelta("", self._index, {STATE: state}))
         raw = reason if isinstance(reason, str) else None
         events.append(Finish(self._reason(raw), raw, self._index))
 

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from llmsdk.errors import InputError, Unsupported
 from llmsdk.types import Message, Reasoning, Request, Tool, ToolCall, ToolResult
+from llmsdk_providers.openai.calls import STATE
 from llmsdk_providers.openai.capabilities import is_reasoning
+from llmsdk_providers.openai.content import content
+from llmsdk_providers.openai.reasoning import Switch, effort
 
-STATE = "openai.message"
-"""Key of ``provider_state``: fields of an assistant's message that go back as they came."""
 _SAMPLING = (
     "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty",
 )  # fmt: skip
@@ -31,6 +32,12 @@ class Dialect:
     stream_usage: bool = True
     openai: bool = False
     """The host is OpenAI's own, so that its models are known by name."""
+    host: str = ""
+    """Whose ``provider_state`` goes back; that of another host stays here."""
+    reasoning: Switch = effort
+    returns_reasoning: str | None = None
+    """The field of an assistant's message in which reasoning goes back."""
+    schema_field: Literal["json_schema", "value"] = "json_schema"
 
 
 def chat(request: Request, dialect: Dialect) -> dict[str, Any]:
@@ -40,7 +47,7 @@ def chat(request: Request, dialect: Dialect) -> dict[str, Any]:
         InputError: a message that the dialect cannot express.
         Unsupported: a schema or a kind of reasoning that the host lacks.
     """
-    messages = [item for message in request.messages for item in _message(message)]
+    messages = [item for message in request.messages for item in _message(message, dialect)]
     body: dict[str, Any] = {"model": request.model, "messages": messages, **_common(request, dialect)}
     if request.max_tokens is not None:
         body[dialect.max_tokens_field] = request.max_tokens
@@ -52,9 +59,8 @@ def chat(request: Request, dialect: Dialect) -> dict[str, Any]:
         body |= _tools(request)
     if request.schema is not None:
         body["response_format"] = _response_format(request.schema, request.schema_name, dialect)
-    effort = _effort(request, dialect)
-    if effort is not None:
-        body["reasoning_effort"] = effort
+    if request.reasoning is not None:
+        body |= _reasoning(request.model, request.reasoning, dialect)
     return body
 
 
@@ -90,7 +96,7 @@ def _common(request: Request, dialect: Dialect) -> dict[str, Any]:
 # --- messages ---------------------------------------------------------------------------------------------------
 
 
-def _message(message: Message) -> Iterator[dict[str, Any]]:
+def _message(message: Message, dialect: Dialect) -> Iterator[dict[str, Any]]:
     """One of our messages: each tool's result is a message of its own here, the rest is one."""
     if isinstance(message.content, str) and message.role != "tool":
         yield {"role": message.role, "content": message.content}
@@ -99,34 +105,45 @@ def _message(message: Message) -> Iterator[dict[str, Any]]:
     for part in results:
         yield {"role": "tool", "tool_call_id": part.id, "content": part.content}
     if len(results) < len(message.parts) or not results:
-        yield _turn(message)
+        yield _turn(message, dialect)
 
 
-def _turn(message: Message) -> dict[str, Any]:
+def _turn(message: Message, dialect: Dialect) -> dict[str, Any]:
     if message.role == "tool":
         hint = "Give its content as ToolResult(id=..., content=...)."
         raise InputError("a message of a tool does not say which call it answers", argument="messages", hint=hint)
     turn: dict[str, Any] = {"role": message.role}
-    calls = [_call(call) for call in message.tool_calls]
-    if (text := message.text) or not calls:
-        turn["content"] = text
+    calls = [_call(call, dialect) for call in message.tool_calls]
+    if (said := content(message)) or not calls:
+        turn["content"] = said
     if calls:
         turn["tool_calls"] = calls
     for part in message.parts:
         if isinstance(part, Reasoning):
-            turn |= _state(part.provider_state)
+            turn |= _thought(part, dialect)
     return turn
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
+def _call(call: ToolCall, dialect: Dialect) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments_json or "{}"}
-    return {"id": call.id, "type": "function", "function": function, **_state(call.provider_state)}
+    kept = _kept(call.provider_state, dialect) or {}
+    return {"id": call.id, "type": "function", "function": function, **kept}
 
 
-def _state(state: Any) -> dict[str, Any]:
-    """What this dialect put there; what another provider did is not for this host to see."""
-    kept = state.get(STATE) if isinstance(state, Mapping) else None
-    return dict(kept) if isinstance(kept, Mapping) else {}
+def _thought(part: Reasoning, dialect: Dialect) -> dict[str, Any]:
+    """Reasoning of this host's, in the form in which it wants it back."""
+    kept = _kept(part.provider_state, dialect)
+    if kept is None:
+        return {}
+    return kept | ({dialect.returns_reasoning: part.text} if dialect.returns_reasoning else {})
+
+
+def _kept(state: Any, dialect: Dialect) -> dict[str, Any] | None:
+    """What this host left to be sent back; ``None`` where it is another's, which is not for this host to see."""
+    own = state.get(STATE) if isinstance(state, Mapping) else None
+    if not isinstance(own, Mapping) or own.get("host") != dialect.host:
+        return None
+    return {name: value for name, value in own.items() if name != "host"}
 
 
 # --- tools ------------------------------------------------------------------------------------------------------
@@ -164,7 +181,7 @@ def _response_format(schema: Mapping[str, Any], name: str, dialect: Dialect) -> 
         case "json":
             return {"type": "json_object"}
     bound = {"name": schema_name(name), "schema": schema, "strict": is_strict(schema)}
-    return {"type": "json_schema", "json_schema": bound}
+    return {"type": "json_schema", dialect.schema_field: bound}
 
 
 def schema_name(name: str) -> str:
@@ -214,19 +231,19 @@ def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
 # --- reasoning --------------------------------------------------------------------------------------------------
 
 
-def _effort(request: Request, dialect: Dialect) -> str | None:
-    """The value of ``reasoning_effort``; ``None`` leaves it to the model."""
-    wish = request.reasoning
-    if wish is None or wish is True:
-        return None
-    if isinstance(wish, str):
-        return wish
-    if wish is not False:
-        hint = 'Pass "low", "medium" or "high", or what the host knows as extra={"body": {...}}.'
-        raise Unsupported("this dialect has no token budget for reasoning", capability="reasoning", hint=hint)
-    if not dialect.openai:
-        return "none"
-    return least_effort(request.model)
+def _reasoning(model: str, wish: str | int | bool, dialect: Dialect) -> Mapping[str, Any]:
+    """The fields that ask for reasoning, or for none."""
+    if dialect.openai and wish is False:
+        least = least_effort(model)
+        return {} if least is None else {"reasoning_effort": least}
+    fields = dialect.reasoning(wish)
+    if fields is not None:
+        return fields
+    others = [repr(other) for other in ("low", "medium", "high", True, False) if dialect.reasoning(other) is not None]
+    others += ["a number of tokens"] if dialect.reasoning(1000) is not None else []
+    hint = f'Pass {", ".join(others)}, or what the host knows as extra={{"body": {{...}}}}.'
+    what = "token budget for reasoning" if isinstance(wish, int) else f"reasoning={wish!r}"
+    raise Unsupported(f"this dialect has no {what}", capability="reasoning", hint=hint)
 
 
 def least_effort(model: str) -> str | None:

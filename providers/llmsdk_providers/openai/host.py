@@ -32,6 +32,11 @@ class OpenAIHost(Hosted):
         super().__init__(name, settings)
 
     @property
+    def has_embeddings(self) -> bool:
+        """Whether there is ``/embeddings``."""
+        return self._openai.embeddings is not False
+
+    @property
     def is_openai(self) -> bool:
         """Whether the models are OpenAI's own, known by their names."""
         return is_openai(self.host.url)
@@ -51,9 +56,9 @@ class OpenAIHost(Hosted):
         """Yield ``Usage`` and ``Output`` with one vector a text, in order.
 
         Raises:
-            Unsupported: the settings say that the host has no embeddings.
+            Unsupported: the host has no embeddings.
         """
-        if not self._openai.embeddings:
+        if not self.has_embeddings:
             raise Unsupported(f"{self.name} has no embeddings", capability="embeddings", hint="Ask another provider.")
         fields: dict[str, Any] = {"model": model, "input": list(texts)}
         if self.is_openai:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from llmsdk.io import HTTPRequest
+from llmsdk.io.route import address
 from llmsdk.provider import Capabilities
 from llmsdk.types import Event, Request, TokenCount
 from llmsdk_providers.openai import decode, encode, tokens
 from llmsdk_providers.openai.capabilities import ModelTable
 from llmsdk_providers.openai.decode import Decoder
+from llmsdk_providers.openai.encode import Dialect
 from llmsdk_providers.openai.host import OpenAIHost
-from llmsdk_providers.openai.settings import ENDPOINTS
+from llmsdk_providers.openai.row import Row
+from llmsdk_providers.openai.settings import BASE_URL, ENDPOINTS, VARIABLE
 from llmsdk_providers.openai.settings import Settings as OpenAISettings
 
 
@@ -28,19 +32,33 @@ class OpenAI(OpenAIHost):
     Settings: ClassVar[type[BaseModel]] = OpenAISettings
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
 
+    row: ClassVar[Row] = Row(BASE_URL, (VARIABLE,), embeddings=True)
+    """What holds for a host of which nothing is known but that it speaks the dialect."""
+    vendor: ClassVar[str] = "openai"
+
     def __init__(self, name: str, settings: OpenAISettings) -> None:
         super().__init__(name, settings)
-        self._table = ModelTable(settings, openai=self.is_openai)
-        known = "max_completion_tokens" if self.is_openai else "max_tokens"
-        self._dialect = encode.Dialect(
+        row = self.row
+        self._table = ModelTable(settings, openai=self.is_openai, other=row.capabilities, strict=row.strict_models)
+        known = "max_completion_tokens" if self.is_openai else row.max_tokens_field
+        self._dialect = Dialect(
             max_tokens_field=settings.max_tokens_field or known,
             schema=self._table.capabilities("").schema,
-            stream_usage=settings.stream_usage,
+            stream_usage=row.stream_usage if settings.stream_usage is None else settings.stream_usage,
             openai=self.is_openai,
+            host=address(self.host.url).label,
+            reasoning=row.switch,
+            returns_reasoning=row.returns_reasoning,
+            schema_field=row.schema_field,
         )
 
+    @property
+    def has_embeddings(self) -> bool:
+        said = self._openai.embeddings
+        return self.row.embeddings if said is None else said
+
     def vendor_names(self) -> tuple[str, ...]:
-        return ("openai",)
+        return (self.vendor,)
 
     def capabilities(self, model: str) -> Capabilities:
         return self._table.capabilities(model)
@@ -54,18 +72,25 @@ class OpenAI(OpenAIHost):
             InputError, Unsupported: what the dialect cannot express.
         """
         raw = self._is_raw(request)
-        body = (encode.completion if raw else encode.chat)(request, self._dialect)
+        body = (encode.completion if raw else encode.chat)(request, self._form(request.model))
         path = self.path("/completions" if raw else "/chat/completions", request.model)
         return self.host.post(path, {**body, **request.extra_body}, request)
+
+    def _form(self, model: str) -> Dialect:
+        if self.row.strict_models is None:
+            return self._dialect
+        return replace(self._dialect, schema=self.capabilities(model).schema)
 
     def _is_raw(self, request: Request) -> bool:
         return isinstance(request.input, str) and self.capabilities(request.model).complete
 
     def decode(self, body: bytes, request: Request) -> Iterable[Event]:
-        return decode.decode(body, self.host.secrets)
+        form = self._dialect
+        return decode.decode(body, self.host.secrets, form.host, returns_reasoning=form.returns_reasoning is not None)
 
     def decoder(self, request: Request) -> Decoder:
-        return Decoder(self.host.secrets)
+        form = self._dialect
+        return Decoder(self.host.secrets, form.host, returns_reasoning=form.returns_reasoning is not None)
 
     # --- the rest -----------------------------------------------------------------------------------------------
 

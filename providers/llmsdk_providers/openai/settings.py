@@ -33,7 +33,8 @@ class HostSettings(HTTPSettings):
     tools: bool | None = None
     logprobs: int | None = Field(default=None, ge=0, le=100)
     """How many alternatives a token may report; 0 is none."""
-    embeddings: bool = True
+    embeddings: bool | None = None
+    """Whether there is ``/embeddings``."""
     options: frozenset[Option] = frozenset()
     """Options that the host honours besides the usual ones."""
     context: int | None = Field(default=None, gt=0)
@@ -41,14 +42,14 @@ class HostSettings(HTTPSettings):
 
 
 class Settings(HostSettings):
-    """What ``[providers.NAME]`` may hold with ``kind = "openai"``.
+    """What ``[providers.NAME]`` may hold with ``kind = "openai"``, or with one of the hosts by name.
 
-    ``base_url`` is what precedes ``/chat/completions``. For api.openai.com the rest is known; for another host these
-    are the defaults: ``max_tokens`` is sent under that name, a reply can be held to a JSON schema, tools can be
-    called, and there are no logprobs and no raw completions. A host that can do less answers an honest 400; one that
-    can do more is told here, for instance a vLLM server::
+    ``base_url`` is what precedes ``/chat/completions``. For api.openai.com and the hosts of ``hosts.HOSTS`` the rest is
+    known; for another host these are the defaults: ``max_tokens`` is sent under that name, a reply can be held to a
+    JSON schema, tools can be called, and there are no logprobs and no raw completions. A host that can do less answers
+    an honest 400; one that can do more is told here::
 
-        [providers.vllm]
+        [providers.lab]
         kind = "openai"
         base_url = "http://127.0.0.1:8000/v1"
         complete = true
@@ -61,5 +62,5 @@ class Settings(HostSettings):
     """Whether ``/completions`` continues a raw prompt."""
     suffix: bool | None = None
     """Whether ``/completions`` fills in before a suffix."""
-    stream_usage: bool = True
+    stream_usage: bool | None = None
     """Ask for token counts at the end of a stream (``stream_options``)."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from llmsdk.types import Message, Request, TokenCount, ToolCall, ToolResult
+from llmsdk.types import Media, Message, Request, TokenCount, ToolCall, ToolResult
 from llmsdk_providers.openai.capabilities import is_reasoning
 
 PER_MESSAGE = 3
@@ -55,7 +55,7 @@ def count(request: Request, *, openai: bool, raw: bool) -> TokenCount | None:
         return None
     value = _length(encoding, str(request.input)) if raw else _chat(encoding, request)
     extra = sum(_length(encoding, text) for text in _rendered(request))
-    plain = known is not None and not extra and not _has_calls(request) and not _ODD.search(request.model)
+    plain = known is not None and not extra and not _has_more_than_text(request) and not _ODD.search(request.model)
     return TokenCount(value + extra, "local") if plain else TokenCount(value + extra, "estimate", MARGIN)
 
 
@@ -76,8 +76,9 @@ def _message(encoding: Any, message: Message) -> int:
     return tokens
 
 
-def _has_calls(request: Request) -> bool:
-    return any(isinstance(part, ToolCall | ToolResult) for message in request.messages for part in message.parts)
+def _has_more_than_text(request: Request) -> bool:
+    more = ToolCall | ToolResult | Media
+    return any(isinstance(part, more) for message in request.messages for part in message.parts)
 
 
 def _rendered(request: Request) -> Iterator[str]:

@@ -17,13 +17,16 @@ from llmsdk.errors import (
     ContentFiltered,
     ContextTooLong,
     InvalidRequest,
+    InvalidToolArguments,
     LLMError,
     NotFound,
+    OutputError,
     Overloaded,
     PayloadTooLarge,
     PermissionDenied,
     QuotaExhausted,
     RateLimited,
+    SchemaMismatch,
     ServerFault,
     Transient,
     Unauthorized,
@@ -51,6 +54,7 @@ BY_CODE: Mapping[str, type[LLMError]] = {
     "context_length_exceeded": ContextTooLong, "exceed_context_size_error": ContextTooLong,
     "too_many_prompt_tokens": ContextTooLong, "string_above_max_length": ContextTooLong,
     "model_not_found": NotFound, "model_decommissioned": NotFound, "deploymentnotfound": NotFound,
+    "tool_use_failed": InvalidToolArguments, "json_validate_failed": SchemaMismatch,
 }  # fmt: skip
 """Codes and types that mean the same whatever the status."""
 STATUS_OF: Mapping[str, int] = {
@@ -160,6 +164,9 @@ def _build(said: Said, status: int, secrets: Sequence[str], codes: Codes) -> LLM
         error.hint = next((_setting(name) for pattern, name in HINTS if pattern.search(said.message)), error.hint)
     elif isinstance(error, Transient):
         error.sent = status in _MAY_HAVE_RUN
+    elif isinstance(error, OutputError):  # a host that checks what its model writes (Groq); the model did run
+        text = said.details.get("failed_generation")
+        vars(error).update(text=redact(text[:MAX_BODY], secrets) if isinstance(text, str) else "", sent=True)
     return error
 
 

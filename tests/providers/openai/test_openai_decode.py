@@ -11,10 +11,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmsdk.errors import ContentFiltered, InvalidBody, InvalidRequest, LLMError, Overloaded, RateLimited, ServerFault
+from llmsdk.errors import (
+    ContentFiltered,
+    InvalidBody,
+    InvalidRequest,
+    InvalidToolArguments,
+    LLMError,
+    Overloaded,
+    RateLimited,
+    SchemaMismatch,
+    ServerFault,
+)
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.reply import Reply
-from llmsdk.types import Event, Finish, Info, ReasoningDelta, TextDelta, TokenLogprob, ToolCall, ToolCallDelta, Usage
+from llmsdk.types import (
+    Event,
+    Finish,
+    Info,
+    Reasoning,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 from llmsdk_providers.openai.decode import Decoder, decode
 from llmsdk_providers.openai.encode import STATE
 
@@ -347,8 +368,27 @@ def test_reasoning_details_are_kept_to_go_back() -> None:
         {"type": "reasoning.text", "text": "Hm.", "index": 0, "format": "x", "signature": "sig"},
         {"type": "reasoning.encrypted", "data": "abc", "index": 1},
     ]
-    assert part.provider_state == {STATE: {"reasoning_details": kept}}  # type: ignore[union-attr]
+    assert part.provider_state == {STATE: {"host": "", "reasoning_details": kept}}  # type: ignore[union-attr]
     assert reply.reasoning == "Hm."
+
+
+def test_what_must_come_back_with_a_call_is_kept() -> None:
+    """Google's endpoint answers 400 to a call that comes back without its signature."""
+    extra = {"google": {"thought_signature": "c2ln"}}
+    piece = call(index=0, id="c1", name="look", arguments="{}") | {"extra_content": extra}
+    for reply in (
+        fold(decode(whole({"tool_calls": [piece]}), host="h:443")),
+        fold(Decoder(host="h:443").feed(ServerSentEvent(json.dumps(delta("stop", tool_calls=[piece])).encode()))),
+    ):
+        assert calls(reply)[0].provider_state == {STATE: {"host": "h:443", "extra_content": extra}}
+        assert reply.finish == Finish("tool_call", "stop")
+
+
+def test_reasoning_says_whose_it_is_where_its_host_wants_it_back() -> None:
+    message = {"content": "Yes.", "reasoning_content": "Hm."}
+    for returns, state in ((True, {STATE: {"host": "h:443"}}), (False, None)):
+        part = fold(decode(whole(message), host="h:443", returns_reasoning=returns)).choices[0].message.parts[0]
+        assert part == Reasoning("Hm.", state)
 
 
 def test_content_in_parts() -> None:
@@ -462,7 +502,8 @@ def test_errors_in_a_reply_that_says_200(body: dict[str, Any], kind: type[LLMErr
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b'{"error": {"message": "bad", "code": "tool_use_failed", "status_code": 400}}', InvalidRequest),
+        (b'{"error": {"message": "bad", "code": "tool_use_failed", "status_code": 400}}', InvalidToolArguments),
+        (b'{"error": {"message": "bad", "code": "bad_request", "status_code": 400}}', InvalidRequest),
         (b'{"message": "busy", "type": "overloaded_error"}', Overloaded),
         (b"it broke", ServerFault),
         (b"", None),
@@ -474,6 +515,28 @@ def test_an_error_event(data: bytes, kind: type[LLMError] | None) -> None:
         return
     with pytest.raises(kind):
         list(streamed(data, event="error"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("tool_use_failed", InvalidToolArguments), ("json_validate_failed", SchemaMismatch)]
+)
+def test_what_the_model_wrote_stays_with_the_error_of_a_host_that_refused_it(code: str, kind: type[LLMError]) -> None:
+    error = {"message": "it does not fit", "code": code, "failed_generation": "<function=look>", "status_code": 400}
+    with pytest.raises(kind) as fault:
+        list(streamed(delta(content="a"), {"error": error}, event="message"))
+    assert (fault.value.code, fault.value.status, vars(fault.value)["text"]) == (code, 400, "<function=look>")
+    with pytest.raises(kind) as fault:
+        decode(json.dumps({"error": {**error, "failed_generation": {"name": 1}}}).encode())
+    assert vars(fault.value)["text"] == ""
+
+
+def test_an_error_among_the_chunks_ends_the_stream_whatever_follows() -> None:
+    """OpenRouter puts it into a chunk that looks like any other, and goes on to the terminator."""
+    broken = {"id": "r", **delta("error", content=""), "error": {"code": 502, "message": "the provider hung up"}}
+    events = streamed(delta(content="So "), broken, delta("stop"), DONE)
+    assert next(events) == TextDelta("So ")
+    with pytest.raises(ServerFault, match="hung up"):
+        list(events)
 
 
 def test_an_error_in_a_stream_is_shown_without_the_key() -> None:

@@ -16,7 +16,7 @@ from pydantic_core import from_json
 
 from llmsdk.errors import ConfigError, InputError, MissingKey, Unsupported
 from llmsdk.provider import Counts, Embeds, Lists
-from llmsdk.types import Message, Reasoning, Request, Text, Tool, ToolCall, ToolResult
+from llmsdk.types import Media, Message, Reasoning, Request, Text, Tool, ToolCall, ToolResult
 from llmsdk_providers.openai import OpenAI, Settings
 from llmsdk_providers.openai.encode import STATE, is_strict
 
@@ -126,12 +126,64 @@ def test_a_conversation_with_tools() -> None:
 
 def test_reasoning_goes_back_only_where_this_dialect_left_something_to_send() -> None:
     details = [{"type": "reasoning.encrypted", "data": "abc"}]
-    thought = Reasoning("Hm.", {STATE: {"reasoning_details": details}})
-    turn = body(Request("m", (*HI, Message("assistant", (thought, Text("Yes."))), *HI)))["messages"][1]
-    assert turn == {"role": "assistant", "content": "Yes.", "reasoning_details": details}
+    thought = Reasoning("Hm.", {STATE: {"host": "127.0.0.1:8000", "reasoning_details": details}})
+    said = (*HI, Message("assistant", (thought, Text("Yes."))), *HI)
+    assert body(Request("m", said), host())["messages"][1] == {
+        "role": "assistant",
+        "content": "Yes.",
+        "reasoning_details": details,
+    }
+    plain = {"role": "assistant", "content": "Yes."}
+    assert body(Request("m", said), provider())["messages"][1] == plain  # another host would not know the field
     foreign = Reasoning("Hm.", {"another.provider": {"signature": "abc"}})
-    turn = body(Request("m", (*HI, Message("assistant", (foreign, Text("Yes."))), *HI)))["messages"][1]
-    assert turn == {"role": "assistant", "content": "Yes."}
+    said = (*HI, Message("assistant", (foreign, Text("Yes."))), *HI)
+    assert body(Request("m", said), host())["messages"][1] == plain
+
+
+def test_a_calls_signature_goes_back_to_the_host_that_made_it() -> None:
+    extra = {"google": {"thought_signature": "c2ln"}}
+    made = ToolCall("c1", "look", "{}", {STATE: {"host": "127.0.0.1:8000", "extra_content": extra}})
+    said = (*HI, Message("assistant", (made,)), Message("tool", (ToolResult("c1", "sunny"),)))
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    assert body(Request("m", said), host())["messages"][1]["tool_calls"] == [{**call, "extra_content": extra}]
+    assert body(Request("m", said), provider())["messages"][1]["tool_calls"] == [call]
+
+
+# --- media --------------------------------------------------------------------------------------------------------
+
+
+def test_images_recordings_and_pdfs() -> None:
+    turn = Message("user", (
+        Text("What is this?"), Media("image/png", b"\x89PNG"), Media("image/jpeg", url="https://host.example/a.jpg"),
+        Media("audio/mpeg", b"ID3"), Media("audio/x-wav", b"RIFF"), Media("application/pdf", b"%PDF"),
+        Media("application/pdf", b"%PDF", name="bill.pdf"),
+    ))  # fmt: skip
+    pdf = "data:application/pdf;base64,JVBERg=="
+    assert body(Request("m", (turn,)))["messages"] == [{"role": "user", "content": [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+        {"type": "image_url", "image_url": {"url": "https://host.example/a.jpg"}},
+        {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+        {"type": "file", "file": {"filename": "document.pdf", "file_data": pdf}},
+        {"type": "file", "file": {"filename": "bill.pdf", "file_data": pdf}},
+    ]}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("role", "media", "kind", "said"),
+    [
+        ("user", Media("video/mp4", b"x"), Unsupported, "video/mp4"),
+        ("user", Media("audio/flac", b"x"), Unsupported, "audio/flac"),
+        ("user", Media("application/pdf", url="https://host.example/a.pdf"), Unsupported, "a URL of application/pdf"),
+        ("user", Media("audio/wav", url="https://host.example/a.wav"), Unsupported, "a URL of audio/wav"),
+        ("assistant", Media("image/png", b"x"), InputError, "'assistant' holds media"),
+    ],
+)
+def test_media_that_cannot_be_sent(role: Any, media: Media, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said) as refused:
+        body(Request("m", (Message(role, (Text("a"), media)),)))
+    assert refused.value.hint  # type: ignore[attr-defined]
 
 
 def test_a_tools_message_must_say_which_call_it_answers() -> None:

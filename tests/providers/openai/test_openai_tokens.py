@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import Exchange, fold, load
+from recorded import Exchange, fold, load
 
 from llmsdk.messages import from_dict
-from llmsdk.types import Message, Request, Tool, ToolCall, ToolResult
+from llmsdk.types import Media, Message, Request, Text, Tool, ToolCall, ToolResult
 from llmsdk_providers.openai import OpenAI, Settings
 from llmsdk_providers.openai import tokens as module
 from llmsdk_providers.openai.tokens import MARGIN, PER_MESSAGE, PRIMER, count, encoding_name
@@ -72,6 +72,7 @@ def test_what_cannot_be_known_is_an_estimate(ranks: None) -> None:
         (Request("gpt-4o", HI, tools=(tool,)), True),
         (Request("gpt-4o", HI, schema={"type": "object"}), True),
         (Request("gpt-4o", turns), True),
+        (Request("gpt-4o", (*HI, Message("user", (Text("And this?"), Media("image/png", b"x"))))), True),
         (Request("llama-3", HI), True),
         (Request("gpt-4o-mini-search-preview", HI), True),
         (Request("o1-mini", (*HI, *HI)), True),
@@ -148,7 +149,7 @@ def _both(exchange: Exchange) -> tuple[int, int] | None:
     messages = asked["messages"]
     if any(set(message) != {"role", "content"} or not isinstance(message["content"], str) for message in messages):
         return None
-    usage = fold(exchange).usage
+    usage = fold(OPENAI, exchange).usage
     counted = OPENAI.count(Request(model, tuple(from_dict(message, "messages") for message in messages)))
     assert counted is not None
     if usage is None or usage.input_tokens is None or counted.method != "local":
