@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmsdk import errors
     from llmsdk.client import AsyncClient, Client
     from llmsdk.errors import LLMError
+    from llmsdk.functions import ToolError, tool_results
     from llmsdk.results import (
         Answer,
         Attempt,
@@ -32,13 +33,26 @@ if TYPE_CHECKING:
         Translation,
     )
     from llmsdk.streams import AsyncStream, Stream
-    from llmsdk.types import Event, Message, Model, Reasoning, Text, TokenCount, Tool, ToolCall, ToolResult, Usage
+    from llmsdk.types import (
+        Event,
+        Media,
+        Message,
+        Model,
+        Reasoning,
+        Text,
+        TokenCount,
+        Tool,
+        ToolCall,
+        ToolResult,
+        Usage,
+    )
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "llmsdk.client": ("AsyncClient", "Client"),
     "llmsdk.errors": ("LLMError",),
+    "llmsdk.functions": ("ToolError", "tool_results"),
     "llmsdk.results": (
         "Answer",
         "Attempt",
@@ -56,6 +70,7 @@ _HOMES = {
     "llmsdk.streams": ("AsyncStream", "Stream"),
     "llmsdk.types": (
         "Event",
+        "Media",
         "Message",
         "Model",
         "Reasoning",
@@ -85,6 +100,7 @@ __all__ = [
     "Event",
     "Evidence",
     "LLMError",
+    "Media",
     "Message",
     "Model",
     "Reasoning",
@@ -95,10 +111,12 @@ __all__ = [
     "TokenCount",
     "Tool",
     "ToolCall",
+    "ToolError",
     "ToolResult",
     "Translation",
     "Usage",
     "errors",
+    "tool_results",
 ]
 
 

@@ -315,7 +315,8 @@ class Client(_Base):
         ``result.value`` is of that type. A list of str, or of lists, is many conversations and gives a ``Batch``.
         """
         system = options.get("system")
-        make = partial(chat.check, system=system, output=output)
+        tools, steps = options.get("tools", ()), options.get("steps", 1)
+        make = partial(chat.check, system=system, output=output, tools=tools, steps=steps, awaits=False)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
 
     @overload
@@ -613,7 +614,8 @@ class AsyncClient(_Base):
         ``result.value`` is of that type. A list of str, or of lists, is many conversations and gives a ``Batch``.
         """
         system = options.get("system")
-        make = partial(chat.check, system=system, output=output)
+        tools, steps = options.get("tools", ()), options.get("steps", 1)
+        make = partial(chat.check, system=system, output=output, tools=tools, steps=steps)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
 
     @overload

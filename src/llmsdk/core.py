@@ -32,7 +32,7 @@ from llmsdk.pipeline.retry import retry
 from llmsdk.pipeline.trace import trace
 from llmsdk.provider import Counts, Embeds, Lists, Provider
 from llmsdk.results import Attempt, Batch, Embeddings, Result
-from llmsdk.tasks import Question, Show, Task
+from llmsdk.tasks import Question, Show, Task, follow
 from llmsdk.types import Event, Model, Request, TextDelta, TokenCount
 
 if TYPE_CHECKING:
@@ -324,15 +324,22 @@ class Flow(Generic[R]):
                 if not last and may_fall_back(error):
                     continue
                 raise line.attach(error) from error.__cause__
-            show = self.question.show()
+            question: Question[R] | None = self.question
+            delivered = False
             try:
-                async with closing(stream), closing(_shown(stream, show) if show else stream) as shown:
-                    async for event in shown:
-                        yield event
-                self.result = self.question.read(call.reply, line)
-                return
+                while question is not None:
+                    asked, show = question, question.show()
+                    async with closing(stream), closing(_shown(stream, show) if show else stream) as shown:
+                        async for event in shown:
+                            delivered = delivered or call.delivered
+                            yield event
+                    question = await follow(asked, call.reply, line)
+                    if question is None:
+                        self.result = asked.read(call.reply, line)
+                        return
+                    call, stream = line.stream(replace(question.ask(line), stream=True))
             except LLMError as error:
-                if not last and may_fall_back(error) and not call.delivered:
+                if not last and may_fall_back(error) and not (delivered or call.delivered):
                     continue
                 raise line.attach(error) from error.__cause__
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from llmsdk.errors import InputError
-from llmsdk.types import Message, Part, Role, Text, ToolCall, ToolResult
+from llmsdk.types import Media, Message, Part, Role, Text, ToolCall, ToolResult
 
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -21,7 +23,7 @@ def from_dict(value: Any, where: str) -> Message:
     """One message. ``where`` names it in an error.
 
     Raises:
-        InputError: an unknown role or key, or content of a kind that is not text.
+        InputError: an unknown role or key, or content of an unknown kind.
     """
     if not isinstance(value, Mapping):
         hint = 'Pass {"role": "user", "content": "..."} or llmsdk.Message("user", "...").'
@@ -32,14 +34,14 @@ def from_dict(value: Any, where: str) -> Message:
         raise InputError(f"{where} has the role {value.get('role')!r}", argument=where, hint=hint)
     if unknown := set(value) - {"role", "content", "tool_calls", "tool_call_id", "name", "refusal"}:
         raise InputError(f"{where} has the unknown key {sorted(unknown)[0]!r}", argument=where)
-    content = _content(value.get("content"), where)
+    parts = tuple(_parts(value.get("content"), where))
+    content = "".join(part.text for part in parts if isinstance(part, Text))
     if role == "tool":
         return Message(role, (ToolResult(_id(value, where), content, value.get("name")),))
     calls = tuple(_call(item, where) for item in value.get("tool_calls") or ())
-    if not calls:
-        return Message(role, content)
-    parts: tuple[Part, ...] = (Text(content), *calls) if content else calls
-    return Message(role, parts)
+    if calls or any(isinstance(part, Media) for part in parts):
+        return Message(role, (*parts, *calls))
+    return Message(role, content)
 
 
 def to_dict(message: Message) -> dict[str, Any]:
@@ -56,16 +58,41 @@ def to_dict(message: Message) -> dict[str, Any]:
     return plain
 
 
-def _content(value: Any, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    texts = [item.get("text") for item in value if isinstance(item, Mapping) and item.get("type") == "text"]
-    if len(texts) != len(value) or not all(isinstance(text, str) for text in texts):
-        hint = "Only text is supported so far."
-        raise InputError(f"{where} has content that is not text", argument=where, hint=hint)
-    return "".join(str(text) for text in texts)
+def _parts(value: Any, where: str) -> Iterator[Part]:
+    if value is None or value == "":
+        return
+    for item in [value] if isinstance(value, str) or not isinstance(value, Sequence) else value:
+        match item:
+            case str(text) | {"type": "text", "text": str(text)}:
+                yield Text(text)
+            case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
+                yield _media(url, "image/*", where)
+            case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:
+                yield Media(f"audio/{kind}", _decoded(data, where))
+            case {"type": "file", "file": {"file_data": str(url), **rest}}:
+                name = rest.get("filename")
+                yield replace(_media(url, "application/pdf", where), name=name if isinstance(name, str) else None)
+            case _:
+                hint = "The kinds are text, image_url, input_audio and file; or pass llmsdk.Message with llmsdk.Media."
+                raise InputError(f"{where} has content of an unknown kind", argument=where, hint=hint)
+
+
+def _media(url: str, otherwise: str, where: str) -> Media:
+    """What a URL means: the data in it, or where the provider is to fetch it."""
+    if url.startswith(("https://", "http://", "gs://", "s3://")):
+        return Media(otherwise, url=url)
+    head, comma, data = url.removeprefix("data:").partition(",")
+    if not url.startswith("data:") or not comma or not head.endswith(";base64"):
+        hint = "Write https://... or data:image/png;base64,..."
+        raise InputError(f"{where} has a URL of an unknown kind", argument=where, hint=hint)
+    return Media(head.removesuffix(";base64").split(";")[0] or otherwise, _decoded(data, where))
+
+
+def _decoded(data: str, where: str) -> bytes:
+    try:
+        return b64decode(data, validate=True)
+    except ValueError:
+        raise InputError(f"{where} has data that is not base64", argument=where, hint="Encode it again.") from None
 
 
 def _id(value: Mapping[str, Any], where: str) -> str:

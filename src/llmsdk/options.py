@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
@@ -69,8 +69,11 @@ class ChatOptions(Options, total=False):
     """What ``chat`` takes besides."""
 
     system: str
-    tools: Sequence[Tool | Mapping[str, Any]]
-    """JSON schemas of functions, as ``Tool`` or in OpenAI's form. Calls come back in ``tool_calls``."""
+    tools: Sequence[Tool | Mapping[str, Any] | Callable[..., Any]]
+    """Python functions with annotations, or JSON schemas as ``Tool`` or in OpenAI's form."""
+    steps: int
+    """How many turns the model may take. Default 1: its calls come back in ``tool_calls``. With more, the functions
+    it calls are called, and it goes on with what they return."""
     tool_choice: str
     parallel_tool_calls: bool
     reasoning: Literal["low", "medium", "high"] | int | bool
@@ -230,11 +233,21 @@ def _extra(name: str, value: Any) -> dict[str, Any]:
 
 
 def _tools(name: str, value: Any) -> dict[str, Any]:
-    return {name: tuple(tool if isinstance(tool, Tool) else _tool(tool) for tool in _sequence(name, value))}
+    found = tuple(_tool(tool) for tool in _sequence(name, value))
+    names = [tool.name for tool in found]
+    if twice := next((item for item in names if names.count(item) > 1), None):
+        raise InputError(f"two tools have the name {twice!r}", argument=name, hint="Give each a name of its own.")
+    return {name: found}
 
 
 def _tool(value: Any) -> Tool:
-    """A tool in OpenAI's form: ``{"type": "function", "function": {...}}`` or the inner mapping by itself."""
+    """A tool, of a function, or in OpenAI's form: ``{"type": "function", "function": {...}}`` or the inner mapping."""
+    if isinstance(value, Tool):
+        return value
+    if callable(value):
+        from llmsdk.functions import Function
+
+        return Function.of(value).tool
     inner = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
         raise InputError("a tool needs a name", argument="tools", hint="Pass llmsdk.Tool(name=..., parameters={...}).")

@@ -220,6 +220,8 @@ class Chat(Result, Generic[T]):
     value: T = field(default=None, repr=False)  # type: ignore[assignment]
     """The reply as the type given by ``output=``."""
     message: Message = field(repr=False)
+    messages: tuple[Message, ...] = field(default=(), repr=False)
+    """All turns that the call added, functions' results included; extends the conversation."""
     reasoning: str = field(default="", repr=False)
     choices: tuple[Choice, ...] = field(default=(), repr=False)
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)

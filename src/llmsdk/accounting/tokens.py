@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from llmsdk.types import Part, Request, TokenCount, ToolCall, ToolResult
+from llmsdk.types import Media, Part, Reasoning, Request, Text, TokenCount, ToolCall, ToolResult
 
 MARGIN, HAN_MARGIN = 0.25, 0.45
 """How far the estimate of a paragraph may be off, as a fraction: 19 paragraphs in 20 are nearer.
@@ -19,6 +19,8 @@ Chinese has a margin of its own, since current tokenizers have learnt its words 
 """
 PER_MESSAGE = 4
 """Tokens around each message of a conversation."""
+PER_MEDIA = 1000
+"""Tokens of an image, a PDF or a recording: they take from a hundred to several thousand."""
 
 _LATIN = r"[A-Za-z\u00c0-\u024f]+"
 _RUN = re.compile(
@@ -99,7 +101,9 @@ def count(request: Request) -> TokenCount:
         return TokenCount(estimate(request.input), "estimate", margin(request.input))
     texts = [text for message in request.input for text in _texts(message.parts)]
     total = PER_MESSAGE * len(request.input) + sum(map(estimate, (*texts, *_rendered(request))))
-    return TokenCount(total, "estimate", max(map(margin, texts), default=MARGIN))
+    media = sum(isinstance(part, Media) for message in request.input for part in message.parts)
+    off = 1.0 if media else max(map(margin, texts), default=MARGIN)
+    return TokenCount(total + PER_MEDIA * media, "estimate", off)
 
 
 def _texts(parts: Iterable[Part]) -> Iterator[str]:
@@ -109,8 +113,10 @@ def _texts(parts: Iterable[Part]) -> Iterator[str]:
                 yield f"{part.name} {part.arguments_json}"
             case ToolResult():
                 yield part.content
-            case _:
+            case Text() | Reasoning():
                 yield part.text
+            case Media():
+                pass
 
 
 def _rendered(request: Request) -> Iterator[str]:

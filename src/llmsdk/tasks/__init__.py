@@ -8,7 +8,7 @@ steps has one coroutine, ``run``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
@@ -39,6 +39,21 @@ class Question(Task[R_co], Protocol):
     def read(self, reply: Reply, line: Line) -> R_co: ...
 
 
+@runtime_checkable
+class Leads(Protocol):
+    """A question whose reply may lead to another one, on the same line."""
+
+    async def follow(self, reply: Reply, line: Line) -> Question[Any] | None: ...
+
+
+async def follow(question: Question[Any], reply: Reply, line: Line) -> Question[Any] | None:
+    """The question that a reply leads to; ``None`` where it is the last."""
+    return await question.follow(reply, line) if isinstance(question, Leads) else None
+
+
 async def run(question: Question[Any], line: Line) -> Any:
-    """Ask, and read the reply."""
-    return question.read(await line.ask(question.ask(line)), line)
+    """Ask, follow where the replies lead, and read the last one."""
+    reply = await line.ask(question.ask(line))
+    while (more := await follow(question, reply, line)) is not None:
+        question, reply = more, await line.ask(more.ask(line))
+    return question.read(reply, line)

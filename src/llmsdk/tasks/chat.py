@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmsdk import options
-from llmsdk.errors import InputError, OutputError, Refused, SchemaMismatch
+from llmsdk.errors import InputError, InvalidToolArguments, OutputError, Refused, SchemaMismatch
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
 from llmsdk.results import Chat
-from llmsdk.types import Message, Request
+from llmsdk.tasks import run
+from llmsdk.types import Message, Request, ToolCall, ToolResult
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from llmsdk.functions import Function
 
 AS_JSON = "Reply with a JSON object that satisfies this JSON schema, and with nothing else:\n{schema}"
 
@@ -28,13 +32,20 @@ class ChatTask:
 
     messages: tuple[Message, ...]
     output: Any = None
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    """Python functions that the model may call, by name."""
+    steps: int = 1
+    """Turns that the model may take."""
+    turns: tuple[Message, ...] = ()
+    """What calls and their results have added to the conversation."""
 
     def ask(self, line: Line) -> Request:
         if self.output is None:
-            return line.request(self.messages)
+            return line.request((*self.messages, *self.turns))
         schema = _adapter(self.output).json_schema()
         can = line.capabilities.schema
-        messages = self.messages if can == "strict" else instruct(self.messages, schema)
+        messages = (*self.messages, *self.turns)
+        messages = messages if can == "strict" else instruct(messages, schema)
         name = getattr(self.output, "__name__", "reply")
         fields = {} if can == "none" else {"schema": schema, "schema_name": name}
         return line.request(messages, **fields)
@@ -57,13 +68,37 @@ class ChatTask:
             text=reply.text,
             value=parse(reply, self.output) if bound else None,
             message=message,
+            messages=(*self.turns, message),
             reasoning=reply.reasoning,
             choices=choices,
             logprobs=choices[0].logprobs if choices else None,
         )
 
     async def run(self, line: Line) -> Chat[Any]:
-        return self.read(await line.ask(self.ask(line)), line)
+        result: Chat[Any] = await run(self, line)
+        return result
+
+    async def follow(self, reply: Reply, line: Line) -> ChatTask | None:
+        """The same conversation with the calls of the reply and what they returned, if there are steps left."""
+        message = reply.choices[0].message if reply.choices else None
+        if self.steps == 1 or message is None or not message.tool_calls:
+            return None
+        results = await line.gather([partial(self._called, call, line) for call in message.tool_calls])
+        turns = (*self.turns, message, Message("tool", tuple(results)))
+        return replace(self, turns=turns, steps=self.steps - 1)
+
+    async def _called(self, call: ToolCall, line: Line) -> ToolResult:
+        from llmsdk import functions
+
+        function = self.functions.get(call.name)
+        if function is None:
+            return functions.unknown(call, self.functions)
+        try:
+            given = function.arguments(call)
+            awaited = function.call(**given) if function.is_async else line.io.run(partial(function.call, **given))
+            return ToolResult(call.id, functions.written(await awaited), call.name)
+        except (functions.ToolError, InvalidToolArguments) as error:
+            return functions.failed(call, error)
 
 
 def _rung(line: Line) -> str:
@@ -122,15 +157,41 @@ def unfenced(text: str) -> str:
     return text
 
 
-def check(conversation: Any, *, system: Any = None, output: Any = None) -> ChatTask:
-    """The task, from what the caller passed.
+def check(
+    conversation: Any,
+    *,
+    system: Any = None,
+    output: Any = None,
+    tools: Sequence[Any] = (),
+    steps: Any = 1,
+    awaits: bool = True,
+) -> ChatTask:
+    """The task, from what the caller passed. Without ``awaits`` async functions cannot be called.
 
     Raises:
-        InputError: an empty conversation, an unknown role, text that cannot be sent.
+        InputError: an empty conversation, an unknown role, text that cannot be sent; steps without functions.
     """
     if output is not None:
         _check_output(output)
-    return ChatTask(options.messages("messages", conversation, system), output)
+    return ChatTask(options.messages("messages", conversation, system), output, *_check_steps(tools, steps, awaits))
+
+
+def _check_steps(tools: Sequence[Any], steps: Any, awaits: bool) -> tuple[Mapping[str, Function], int]:
+    """The functions to call and how often, which is never without ``steps``."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        hint = "1 is one turn of the model; more let it call functions."
+        raise InputError(f"steps={steps!r} is no whole number of at least 1", argument="steps", hint=hint)
+    if steps == 1:
+        return {}, 1
+    from llmsdk.functions import functions
+
+    found = functions(tools)
+    if len(found) < max(1, len(tools)):
+        hint = "Pass Python functions in tools=, or leave steps= out and make the calls yourself."
+        raise InputError("steps= calls functions, and a tool is none", argument="tools", hint=hint)
+    if name := next((name for name, function in found.items() if function.is_async and not awaits), None):
+        raise InputError(f"{name}() is async, and Client awaits nothing", argument="tools", hint="Use AsyncClient.")
+    return found, steps
 
 
 def _check_output(output: Any) -> None:
