@@ -190,7 +190,7 @@ def recalls(rng: random.Random, test: bool, count: int = 8) -> list[Example]:
     heads = [tuple(line[:2]) for line in lines]
     said = "".join(f"{space.join(line)}\n" for line in lines)
     return [
-        Example("recall", f"{BEGIN}{said}{space.join(line[:2])}", space + space.join(line[2:]))
+        Example("recall", f"{BEGIN}{said}{space.join(line[:2])}", space.join(line[2:]))
         for line in rng.sample(lines, min(count, len(lines))) if heads.count(tuple(line[:2])) == 1
     ]  # fmt: skip
 

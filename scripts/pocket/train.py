@@ -26,7 +26,7 @@ from queue import Full
 import numpy as np
 import torch
 from examples import group, long_group
-from model import Pocket, Shape, export
+from model import Learnt, Pocket, Shape, export
 from rendering import END, Example
 from tokenizers import Tokenizer
 from tokens import build, save
@@ -53,11 +53,13 @@ class Laid:
     """A group laid out as a common beginning and branches, each with how many of its tokens are to be learnt."""
 
     shared: list[int]
-    branches: list[tuple[list[int], int]]
+    branches: list[tuple[list[int], int, list[int]]]
+    """Each with its tokens, how many of them are to be learnt, and where in the common beginning each of these stands
+    (-1 for nowhere)."""
 
     @property
     def size(self) -> int:
-        return len(self.shared) + sum(len(ids) for ids, _ in self.branches)
+        return len(self.shared) + sum(len(ids) for ids, *_ in self.branches)
 
 
 def _common(rows: list[list[int]]) -> int:
@@ -80,7 +82,7 @@ def lay(tokenizer: Tokenizer, examples: list[Example], length: int = LENGTH) -> 
     for prompt, reply in zip(prompts, replies, strict=True):
         ids = prompt[shared:] + reply
         if size + len(ids) <= length:
-            branches.append((ids, len(reply)))
+            branches.append((ids, len(reply), sources(prompts[0][:shared], prompt, reply)))
             size += len(ids)
     return Laid(prompts[0][:shared], branches)
 
@@ -102,6 +104,54 @@ def _pack(laid: Iterator[Laid], length: int = LENGTH) -> Iterator[list[Laid]]:
             yield fullest
 
 
+def sources(shared: list[int], prompt: list[int], reply: list[int]) -> list[int]:
+    """Where in ``shared`` each token of the reply stands, as far as the tokens around it tell; -1 for nowhere.
+
+    A line of the reply that is a sentence of the documents is found as a whole, its number in the tag of its document,
+    and the short answer inside of the first such sentence. Otherwise a token is found by the two before it.
+    """
+    found = [-1] * len(reply)
+    lines = _lines(reply)
+    for start, end in lines[1:]:
+        begin = start + 3 + (reply[start + 3 : start + 4] == SPACE)
+        if end - begin > 1 and (at := _find(shared, reply[begin:end])) is not None:
+            found[begin:end] = range(at, at + end - begin)
+            tags = [n for n in range(at) if shared[n] == reply[start + 1] and shared[n - 2 : n] == TAG]
+            found[start + 1] = tags[-1] if tags else -1
+            first, last = lines[0]
+            first += reply[:1] == SPACE
+            inside = _find(shared[at : at + end - start], reply[first:last]) if found[first] < 0 else None
+            if inside is not None:
+                found[first:last] = range(at + inside, at + inside + last - first)
+    if len(lines) == 1:
+        text = prompt[-2:] + reply
+        for n in range(len(reply) - 1):
+            at = _find(shared, text[n : n + 3])
+            found[n] = -1 if at is None else at + 2
+    return found
+
+
+TAG: list[int] = []
+"""The tokens before the number of a document; set once the tokenizer is known."""
+
+
+def _lines(reply: list[int]) -> list[tuple[int, int]]:
+    """Where the lines of a reply begin and end, the token of the line break and the last one left out."""
+    breaks = [n for n, token in enumerate(reply) if token == BREAK[0]]
+    return list(zip([0, *(n + 1 for n in breaks)], [*breaks, len(reply) - 1], strict=True))
+
+
+BREAK, SPACE = [-1], [-1]
+"""The tokens of a line break and of a space by itself, with which a Chinese line begins."""
+
+
+def _find(text: list[int], piece: list[int]) -> int | None:
+    """Where ``piece`` stands in ``text``, if it stands there once."""
+    size = len(piece)
+    hits = [n for n in range(len(text) - size + 1) if text[n] == piece[0] and text[n : n + size] == piece] if size else []
+    return hits[0] if len(hits) == 1 else None
+
+
 @dataclass(slots=True)
 class Batch:
     """Arrays of one step. ``part`` and ``branch`` say which tokens may see each other."""
@@ -113,6 +163,8 @@ class Batch:
     at: np.ndarray
     target: np.ndarray
     weight: np.ndarray
+    points: np.ndarray
+    """(3, n): rows, columns, and the columns at which to look from there."""
 
 
 def weights(learnt: int) -> list[float]:
@@ -135,11 +187,12 @@ def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
     at: list[int] = []
     target: list[int] = []
     weight: list[float] = []
+    points: list[tuple[int, int, int]] = []
     for r, row in enumerate(rows):
         cursor = 0
         for g, laid in enumerate(row):
-            begin = len(laid.shared)
-            for b, (ids, learnt) in enumerate([(laid.shared, 0), *laid.branches]):
+            begin, base = len(laid.shared), cursor
+            for b, (ids, learnt, found) in enumerate([(laid.shared, 0, list[int]()), *laid.branches]):
                 span = slice(cursor, cursor + len(ids))
                 start = 0 if b == 0 else begin
                 tokens[r, span], part[r, span], branch[r, span] = ids, g, b
@@ -150,8 +203,11 @@ def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
                     at += range(r * length + cursor, r * length + cursor + len(ids) - 1)
                     target += ids[1:]
                     weight += [PROMPT_WEIGHT] * (len(ids) - 1 - learnt) + weights(learnt)
+                    last = cursor + len(ids) - learnt - 1
+                    points += [(r, last + n, base + source) for n, source in enumerate(found) if source >= 0]
                 cursor += len(ids)
-    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32))
+    looks = np.array(points, np.int64).reshape(-1, 3).T.copy()
+    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32), looks)
 
 
 def _batches(tokenizer: Tokenizer, seed: int, made: int) -> Iterator[Batch]:
@@ -168,7 +224,11 @@ def _batches(tokenizer: Tokenizer, seed: int, made: int) -> Iterator[Batch]:
 def _produce(path: str, seed: int, made: int, queue: multiprocessing.Queue[Batch]) -> None:
     """Fill the queue for as long as the parent lives."""
     parent = os.getppid()
-    for batch in _batches(Tokenizer.from_file(path), seed, made):
+    tokenizer = Tokenizer.from_file(path)
+    tag = tokenizer.encode("<document 7>", add_special_tokens=False).ids
+    TAG[:] = tag[tag.index(tokenizer.token_to_id("7")) - 2 : tag.index(tokenizer.token_to_id("7"))]
+    BREAK[0], SPACE[0] = tokenizer.token_to_id("\n"), tokenizer.token_to_id(" ")
+    for batch in _batches(tokenizer, seed, made):
         while True:
             try:
                 queue.put(batch, timeout=5)
@@ -318,8 +378,8 @@ class Team:
                 self.taken.value += 1
             batch = self.queue.get()
             arrays = (torch.from_numpy(a) for a in (batch.tokens, batch.positions))
-            learnt = (torch.from_numpy(a) for a in (batch.target, batch.at, batch.weight))
-            loss = model.loss(*arrays, _sight(batch), *learnt) / PARTS
+            learnt = Learnt(*(torch.from_numpy(a) for a in (batch.at, batch.target, batch.weight)))
+            loss = model.loss(*arrays, _sight(batch), learnt, torch.from_numpy(batch.points)) / PARTS
             loss.backward()
             with self.loss, self.counted:
                 self.loss.value += loss.item()
@@ -359,7 +419,7 @@ def _compile(model: Pocket) -> None:
         model.hidden = torch.compile(model.hidden, dynamic=False)  # type: ignore[method-assign]
         for rows, length in ((ROWS, LENGTH), (LONG_ROWS, LONG)):
             at = torch.zeros(rows, length, dtype=torch.long)
-            model.hidden(at, at.clone(), torch.zeros(rows, 1, length, length)).sum().backward()
+            model.hidden(at, at.clone(), torch.zeros(rows, 1, length, length))[0].sum().backward()
         model.zero_grad()
 
 
