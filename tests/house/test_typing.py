@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,15 @@ def f(client: Client) -> None:
 """
 
 
-def check(file: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "mypy", file], cwd=ROOT, capture_output=True, text=True, check=False)
+USED = """from llmsdk import Client
+from llmsdk_parrot import Parrot, ParrotSettings
+Client("parrot:polly", provider=Parrot("parrot", ParrotSettings()))
+"""
+
+
+def check(file: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mypy", file]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environ})
 
 
 def test_the_public_face_has_the_types_it_promises() -> None:
@@ -31,3 +40,13 @@ def test_a_wrong_type_is_seen(tmp_path: Path) -> None:
     done = check(file)
     assert done.returncode == 1
     assert "assert-type" in done.stdout
+
+
+def test_the_providers_of_the_documentation_are_providers_to_a_type_checker(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "writing-a-provider.md").read_text("utf-8")
+    smallest = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert smallest
+    file = tmp_path / "providers.py"
+    file.write_text(smallest[1] + USED, "utf-8")
+    done = check(file, MYPYPATH=str(ROOT / "examples" / "custom_provider"))
+    assert done.returncode == 0, done.stdout
