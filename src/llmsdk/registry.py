@@ -29,8 +29,10 @@ BUILT_IN: Mapping[str, str] = {
     **{name: f"llmsdk_providers.openai.hosts:{name}" for name in _HOSTS},
     "cohere": "llmsdk_providers.cohere:Cohere",
     "gemini": "llmsdk_providers.gemini:Gemini",
+    "azure": "llmsdk_providers.azure:Azure",
     "local": "llmsdk_providers.local:Local",
     "openai": "llmsdk_providers.openai:OpenAI",
+    "openai-responses": "llmsdk_providers.openai_responses:Responses",
     "vertex": "llmsdk_providers.gemini:Vertex",
 }
 GROUP = "llmsdk.providers"
