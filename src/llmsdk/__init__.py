@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmsdk import errors
     from llmsdk.client import AsyncClient, Client
     from llmsdk.errors import LLMError
+    from llmsdk.explain import Explanation
     from llmsdk.functions import ToolError, tool_results
     from llmsdk.results import (
         Answer,
@@ -52,6 +53,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "llmsdk.client": ("AsyncClient", "Client"),
     "llmsdk.errors": ("LLMError",),
+    "llmsdk.explain": ("Explanation",),
     "llmsdk.functions": ("ToolError", "tool_results"),
     "llmsdk.results": (
         "Answer",
@@ -99,6 +101,7 @@ __all__ = [
     "Embeddings",
     "Event",
     "Evidence",
+    "Explanation",
     "LLMError",
     "Media",
     "Message",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
 
@@ -27,6 +27,9 @@ from llmsdk.tasks import answer, chat, classify, complete, translate
 from llmsdk.tasks.translate import Formality
 from llmsdk.types import Message, Model, TokenCount, Usage
 
+if TYPE_CHECKING:
+    from llmsdk.explain import Explanation
+
 T = TypeVar("T")
 E = TypeVar("E")
 Texts = list[str] | tuple[str, ...]
@@ -34,6 +37,7 @@ Turn = Message | Mapping[str, Any]
 Conversation = str | list[Message] | list[dict[str, Any]] | list[Turn] | tuple[Turn, ...]
 Conversations = list[str] | list[list[Message]] | list[list[dict[str, Any]]] | list[list[Turn]]
 Context = str | Sequence[str]
+Verb = Literal["complete", "chat", "translate", "answer", "classify"]
 Labels = Sequence[str] | Mapping[str, str]
 
 
@@ -49,6 +53,9 @@ class _Base:
         tracer: Tracer | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
+        if not callable(getattr(tracer, "start", None)) and tracer is not None:
+            hint = "Pass an object with the method start(name, attributes)."
+            raise InputError(f"tracer is a {type(tracer).__name__}", argument="tracer", hint=hint)
         self._core = Core.build(model, config, provider, options)
         self._core.shared.tracer = tracer
 
@@ -61,6 +68,21 @@ class _Base:
     def usage(self) -> Usage:
         """Tokens used since the client was made."""
         return self.ledger.usage
+
+    def explain(self, verb: Verb, *arguments: Any, **options: Any) -> Explanation:
+        """What a verb would send with these arguments: nothing is sent, and nothing is to be awaited.
+
+        Raises:
+            Whatever the verb raises before it sends anything.
+        """
+        from llmsdk.explain import capture, explain
+
+        if verb not in _FIRST:
+            raise InputError(f"{verb!r} is no verb", argument="verb", hint=f"One of: {', '.join(_FIRST)}.")
+        twin = object.__new__(Client)
+        twin.__dict__ |= {"_core": replace(self._core, handler=capture, bridge=None), "_io": SyncIO()}
+        stream = bool(options.pop("stream", False))
+        return explain(lambda: getattr(twin, verb)(*arguments, **options), stream)
 
     def __repr__(self) -> str:
         model = self._core.defaults.get("model")
@@ -92,7 +114,17 @@ def _batch(make: Callable[[Any], T], values: Iterable[Any], stream: bool, argume
         raise InputError("a list of inputs cannot be streamed", argument="stream", hint="Stream them one by one.")
     if not items:
         raise InputError(f"{argument} is an empty list", argument=argument, hint="Pass at least one input.")
-    return [make(item) for item in items]
+    return [_made(make, item, argument, index) for index, item in enumerate(items)]
+
+
+def _made(make: Callable[[Any], T], item: Any, argument: str, index: int) -> T:
+    """One of many tasks. An input at fault is named by its place; any other argument is the same for all."""
+    try:
+        return make(item)
+    except InputError as error:
+        if error.message.startswith(argument):
+            error.message = f"{argument}[{index}]{error.message.removeprefix(argument)}"
+        raise
 
 
 class Client(_Base):
@@ -361,9 +393,12 @@ class Client(_Base):
         """The models that a provider offers; by default the client's own."""
         return drive(self._core.models(provider, options, self._io))
 
-    def count_tokens(self, content: Conversation, **options: Unpack[Options]) -> TokenCount:
-        """The input tokens of a prompt or conversation, without a network; ``method`` says how they were counted."""
-        return drive(self._core.count_tokens(content, options, self._io))
+    def count_tokens(self, content: Conversation, *, exact: bool = False, **options: Unpack[Options]) -> TokenCount:
+        """The input tokens of a prompt or conversation; ``method`` says how they were counted.
+
+        Without ``exact`` there is no network. With it the provider is asked, or the model's own tokenizer counts.
+        """
+        return drive(self._core.count_tokens(content, options, self._io, exact))
 
     def close(self) -> None:
         """Close connections and engines. Calls after it raise ``ClientClosed``."""
@@ -660,9 +695,14 @@ class AsyncClient(_Base):
         """The models that a provider offers; by default the client's own."""
         return _named("models", self._core.models(provider, options, self._io))
 
-    def count_tokens(self, content: Conversation, **options: Unpack[Options]) -> Coroutine[Any, Any, TokenCount]:
-        """The input tokens of a prompt or conversation, without a network; ``method`` says how they were counted."""
-        return _named("count_tokens", self._core.count_tokens(content, options, self._io))
+    def count_tokens(
+        self, content: Conversation, *, exact: bool = False, **options: Unpack[Options]
+    ) -> Coroutine[Any, Any, TokenCount]:
+        """The input tokens of a prompt or conversation; ``method`` says how they were counted.
+
+        Without ``exact`` there is no network. With it the provider is asked, or the model's own tokenizer counts.
+        """
+        return _named("count_tokens", self._core.count_tokens(content, options, self._io, exact))
 
     async def aclose(self) -> None:
         """Close connections and engines. Calls after it raise ``ClientClosed``."""
@@ -707,9 +747,10 @@ def _named(verb: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, 
 
 
 def _texts(texts: str | Texts) -> list[str]:
-    items = [texts] if isinstance(texts, str) else list(texts)
+    items = [texts] if isinstance(texts, str) else list(texts) if _is_many(texts) else None
     if not items:
-        raise InputError("texts is an empty list", argument="texts")
+        what = "an empty list" if items == [] else f"a {type(texts).__name__}"
+        raise InputError(f"texts is {what}", argument="texts", hint="Pass a str or a list of str.")
     from llmsdk.options import text
 
     return [text("texts", item) for item in items]

@@ -6,7 +6,7 @@ on it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
@@ -30,7 +30,7 @@ from llmsdk.pipeline.attempt import attempt
 from llmsdk.pipeline.line import Invoke, Line
 from llmsdk.pipeline.retry import retry
 from llmsdk.pipeline.trace import trace
-from llmsdk.provider import Counts, Embeds, Lists, Provider
+from llmsdk.provider import Counts, CountsExactly, Embeds, Lists, Provider
 from llmsdk.results import Attempt, Batch, Embeddings, Result
 from llmsdk.tasks import Question, Show, Task, follow
 from llmsdk.types import Event, Model, Request, TextDelta, TokenCount
@@ -48,6 +48,8 @@ or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
 HOST = ("api_key", "base_url", "http_client")
 MANY_TEXTS = frozenset({"n", "echo", "logprobs"})
 """Options of verbs whose result has room for several texts or for tokens."""
+NOT_FOR: Mapping[str, Set[str]] = {"complete": frozenset(), "chat": frozenset({"echo"})}
+"""Options that mean nothing to a verb; ``MANY_TEXTS`` to any other."""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Core:
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     bridge: Callable[[Invoke], Invoke] | None = None
     """How this face reaches a provider that is bound to a loop of its own."""
+    handler: Handler = PIPELINE
 
     @classmethod
     def build(
@@ -92,11 +95,11 @@ class Core:
         }
         opts.request_fields(given)
         loaded = load(config)
-        own = model or loaded.default
+        own = loaded.default if model is None else model
         if host:
             loaded = load(config, overrides=_host(own, host))
         registry = Registry(loaded)
-        for item in provider if isinstance(provider, Sequence) else (provider,) if provider else ():
+        for item in provider if isinstance(provider, Sequence) else () if provider is None else (provider,):
             registry.add(item)
         if own is not None:
             given["model"] = own
@@ -109,6 +112,8 @@ class Core:
         """The same core with other defaults over its own."""
         opts.check_names(given, frozenset(opts.Options.__annotations__), "with_options")
         opts.request_fields(given)
+        if given.get("model") is not None:
+            self.shared.registry.resolve(given["model"])
         return replace(self, settings=opts.call_settings(given, self.settings), defaults={**self.defaults, **given})
 
     # --- lines ------------------------------------------------------------------------------------------------
@@ -125,7 +130,8 @@ class Core:
             raise ClientClosed("the client is closed")
         known = opts.CALL | opts.BATCH | opts.TEXT | (opts.CHAT if verb == "chat" else frozenset())
         opts.check_names(given, known, verb)
-        if verb not in ("complete", "chat") and (odd := MANY_TEXTS & given.keys()):
+        opts.request_fields(given)
+        if odd := given.keys() & NOT_FOR.get(verb, MANY_TEXTS):
             name = min(odd)
             raise InputError(f"{name}= makes no sense for {verb}()", argument=name, hint="Leave it out.")
         merged = {**self.defaults, **given}
@@ -154,7 +160,7 @@ class Core:
             provider=provider,
             model=target.model,
             io=io,
-            handler=PIPELINE,
+            handler=self.handler,
             ledger=self.shared.ledger,
             settings=settings,
             fields=opts.request_fields(chosen),
@@ -255,13 +261,15 @@ class Core:
             raise line.attach(error) from error.__cause__
         return found
 
-    async def count_tokens(self, content: Any, given: Mapping[str, Any], io: IO) -> TokenCount:
-        """The input tokens of a prompt or conversation; no network."""
+    async def count_tokens(self, content: Any, given: Mapping[str, Any], io: IO, exact: bool = False) -> TokenCount:
+        """The input tokens of a prompt or conversation; no network unless ``exact``."""
         line = self.lines("chat", given, io)[0]()
         provider = line.provider
         raw = isinstance(content, str) and not line.capabilities.chat
         turns = opts.messages("content", content, given.get("system"))
         request = Request(line.model, turns[-1].text if raw else turns)
+        if exact:
+            return await self._count_exactly(line, request)
         if isinstance(provider, Counts):
             counted = await io.run(partial(provider.count, request))
             if counted is not None:
@@ -269,6 +277,24 @@ class Core:
         from llmsdk.accounting.tokens import count
 
         return count(request)
+
+    async def _count_exactly(self, line: Line, request: Request) -> TokenCount:
+        """By the host itself, or by the model's own tokenizer where that is as good."""
+        provider = line.provider
+        if not isinstance(provider, CountsExactly):
+            counted = await line.io.run(partial(provider.count, request)) if isinstance(provider, Counts) else None
+            if counted is None or counted.method == "estimate":
+                raise line.attach(line.unsupported("counting exactly"))
+            return counted
+
+        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+            return provider.count_exactly(request, io)
+
+        try:
+            found: TokenCount = await line.output("count", request, invoke)
+        except LLMError as error:
+            raise line.attach(error) from error.__cause__
+        return found
 
 
 async def _first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:
@@ -295,7 +321,7 @@ def may_fall_back(error: LLMError) -> bool:
 
 def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides of the configuration that say where the client's own provider is."""
-    name, colon, _ = (model or "").partition(":")
+    name, colon, _ = model.partition(":") if isinstance(model, str) else ("", "", "")
     if not colon:
         hint = 'Write Client("openai:MODEL", base_url=...), or put them into llmsdk.toml.'
         raise ConfigError(f"{min(host)}= needs a model written as PROVIDER:MODEL", hint=hint)

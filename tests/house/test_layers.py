@@ -33,6 +33,7 @@ LAYERS = {
     "config": "errors io options pipeline toml trust",
     "registry": "errors provider config",
     "core": "types errors io results provider accounting options pipeline pipeline.* tasks",
+    "explain": "types provider accounting pipeline",
     "streams": "types errors io results core",
     "client": "types errors io results provider accounting options pipeline pipeline.* tasks core streams",
 }
@@ -43,9 +44,10 @@ AT_CALL = {
     "tasks": "functions",
     "pipeline.*": "accounting",
     "core": "config registry accounting",
-    "client": "options",
+    "client": "options explain",
 }
 FOR_TYPES = {
+    "client": "explain",
     "errors": "types",
     "tasks": "functions",
     "accounting": "results",

@@ -12,28 +12,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmsdk.results import Attempt
+    from llmsdk.types import Usage
 
 LOCAL = "local"
 
 
 def price(attempt: Attempt) -> Decimal | None:
     """Dollars for one settled attempt; zero for what surely did not run or ran on this machine."""
-    if attempt.settled == "none" or attempt.provider == LOCAL:
+    if attempt.settled == "none":
         return Decimal(0)
-    usage = attempt.usage
+    return dollars(attempt.provider, attempt.model, attempt.usage, attempt.at)
+
+
+def dollars(provider: str, model: str, usage: Usage | None, at: float) -> Decimal | None:
+    """Dollars for usage at a moment (seconds since the epoch); zero for what runs on this machine."""
+    if provider == LOCAL:
+        return Decimal(0)
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    from genai_prices import Usage, calc_price
+    import genai_prices
 
-    counted = Usage(
+    counted = genai_prices.Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cached_input_tokens,
         cache_write_tokens=usage.cache_write_tokens,
     )
-    at = datetime.fromtimestamp(attempt.at, UTC)
+    when = datetime.fromtimestamp(at, UTC)
     try:
-        found = calc_price(counted, attempt.model, provider_id=attempt.provider, genai_request_timestamp=at)
+        found = genai_prices.calc_price(counted, model, provider_id=provider, genai_request_timestamp=when)
     except (LookupError, ValueError):  # no such provider or model; or counts that its table cannot price
         return None
     return found.total_price
