@@ -26,6 +26,7 @@ _HOSTS = (
 )  # fmt: skip
 """Rows of the chat-completions dialect."""
 BUILT_IN: Mapping[str, str] = {
+    "anthropic": "llmsdk_providers.anthropic:Anthropic",
     "ollama": "llmsdk_providers.ollama:Ollama",
     **{name: f"llmsdk_providers.openai.hosts:{name}" for name in _HOSTS},
     "cohere": "llmsdk_providers.cohere:Cohere",
