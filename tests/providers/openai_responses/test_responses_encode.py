@@ -200,13 +200,17 @@ def test_settings_that_cannot_work() -> None:
     assert CANARY not in repr(provider()) + repr(provider().encode(Request("m", HI)))
 
 
+SPEC = "openai.openapi.yaml"
+LAGS = ("{'role': 'user', 'content': [", "'annotations': []} is not valid under any of")
+"""A message that both of two descriptions fit, and one that the host itself sends; see tests/wire/EXCLUDED.md."""
+
+
 def test_the_service_describes_such_requests(shared_data: Path) -> None:
-    """Every body above but those that name a field of their own, against OpenAI's description."""
+    """Every body above, against OpenAI's description."""
     bodies = [sent(provider(), Request(**{"model": "gpt-4o", "input": HI, **fields})) for fields, _ in GOLDEN]
     bodies += [sent(provider(), Request("gpt-5", messages)) for messages, _ in INPUTS]
-    bodies = [body for body in bodies if body["input"]]
     assert len(bodies) >= 20
-    assert [fault for body in bodies for fault in spec_errors(shared_data, SPEC, "/v1/responses", body)] == []
-
-
-SPEC = "openai.openapi.yaml"
+    faults = [fault for body in bodies for fault in spec_errors(shared_data, SPEC, "/v1/responses", body)]
+    assert [fault for fault in faults if not any(lag in fault for lag in LAGS)] == []
+    wrong = {"model": "gpt-4o", "input": [{"type": "function_call"}]}
+    assert spec_errors(shared_data, SPEC, "/v1/responses", wrong)
