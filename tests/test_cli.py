@@ -205,6 +205,10 @@ def test_wrong_usage_ends_with_2_and_says_what_is_wrong(capsys: Any, args: list[
 def test_hints_are_for_a_shell_too(capsys: Any) -> None:
     assert "or --multi to ask whether one fits" in say(capsys, "classify", "hi", "-l", "a")[2]
     assert "Check the path given as --config or in LLMSDK_CONFIG." in say(capsys, "doctor", "--config", "no.toml")[1]
+    assert "Did you mean 'local:pocket'?" in say(capsys, "chat", "hi", "-m", "pocket")[2]
+    assert (
+        'Write "echo:MODEL"; `llmsdk models echo` lists what it offers.' in say(capsys, "chat", "hi", "-m", "echo")[2]
+    )
     assert "-m local:pocket" in say(capsys, "chat", "hi", "-m", "", "--config", os.devnull)[2]
 
 

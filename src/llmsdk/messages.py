@@ -19,6 +19,30 @@ ROLES: Mapping[str, Role] = {
 }
 
 
+KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "refusal"})
+
+
+def checked(message: Message, where: str) -> Message:
+    """A message as it is, if it can be one: a dataclass takes whatever it is given.
+
+    Raises:
+        InputError: an unknown role, or content that is neither text nor parts.
+    """
+    _role(message.role, where)
+    content: Any = message.content
+    if not isinstance(content, str | tuple | list) or not all(isinstance(part, Part) for part in message.parts):
+        hint = "Pass a str, or a tuple of llmsdk.Text and other parts."
+        raise InputError(f"{where} has content that is neither a str nor parts", argument=where, hint=hint)
+    return message
+
+
+def _role(name: Any, where: str) -> Role:
+    role = ROLES.get(name) if isinstance(name, str) else None
+    if role is None:
+        raise InputError(f"{where} has the role {name!r}", argument=where, hint=f"One of: {', '.join(ROLES)}.")
+    return role
+
+
 def from_dict(value: Any, where: str) -> Message:
     """One message. ``where`` names it in an error.
 
@@ -28,17 +52,15 @@ def from_dict(value: Any, where: str) -> Message:
     if not isinstance(value, Mapping):
         hint = 'Pass {"role": "user", "content": "..."} or llmsdk.Message("user", "...").'
         raise InputError(f"{where} is a {type(value).__name__}, not a message", argument=where, hint=hint)
-    role = ROLES.get(value.get("role", ""))
-    if role is None:
-        hint = f"One of: {', '.join(ROLES)}."
-        raise InputError(f"{where} has the role {value.get('role')!r}", argument=where, hint=hint)
-    if unknown := set(value) - {"role", "content", "tool_calls", "tool_call_id", "name", "refusal"}:
-        raise InputError(f"{where} has the unknown key {sorted(unknown)[0]!r}", argument=where)
+    role = _role(value.get("role"), where)
+    if unknown := set(value) - KEYS:
+        hint = f"Known: {', '.join(sorted(KEYS))}."
+        raise InputError(f"{where} has the unknown key {min(map(repr, unknown))}", argument=where, hint=hint)
     parts = tuple(_parts(value.get("content"), where))
     content = "".join(part.text for part in parts if isinstance(part, Text))
     if role == "tool":
         return Message(role, (ToolResult(_id(value, where), content, value.get("name")),))
-    calls = tuple(_call(item, where) for item in value.get("tool_calls") or ())
+    calls = tuple(_call(item, where) for item in _calls(value.get("tool_calls")))
     if calls or any(isinstance(part, Media) for part in parts):
         return Message(role, (*parts, *calls))
     return Message(role, content)
@@ -97,8 +119,13 @@ def _decoded(data: str, where: str) -> bytes:
 
 def _id(value: Mapping[str, Any], where: str) -> str:
     if not isinstance(value.get("tool_call_id"), str):
-        raise InputError(f"{where} is a tool's result without tool_call_id", argument=where)
+        hint = "Give the id of the call that it answers."
+        raise InputError(f"{where} is a tool's result without tool_call_id", argument=where, hint=hint)
     return str(value["tool_call_id"])
+
+
+def _calls(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value] if value else ()
 
 
 def _call(value: Any, where: str) -> ToolCall:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal, TypedDict
 
 from llmsdk.errors import InputError
@@ -171,7 +171,7 @@ def _retry(options: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
     _integer("retry", policy.attempts, least=1)
     _number("retry['base']", policy.base, least=0)
     _number("retry['cap']", policy.cap, least=0)
-    return replace(policy, unknown=bool(options.get("retry_unknown", policy.unknown)))
+    return replace(policy, unknown=_boolean("retry_unknown", options.get("retry_unknown", policy.unknown)))
 
 
 def _tags(value: Any) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ def _logprobs(name: str, value: Any) -> dict[str, Any]:
 
 def _logit_bias(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{name} must map token ids to biases", argument=name)
+        raise InputError(f"{name} must map token ids to biases", argument=name, hint="Pass {50256: -100}.")
     bias = {_integer(name, key, least=0): _number(name, item, least=-100, most=100) for key, item in value.items()}
     return {name: bias}
 
@@ -270,7 +270,8 @@ def _reasoning(name: str, value: Any) -> dict[str, Any]:
 
 def _key(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
-        raise InputError(f"{name} must be printable ASCII", argument=name)
+        hint = "Pass a str without blanks at its ends or characters outside ASCII, such as a UUID."
+        raise InputError(f"{name} must be printable ASCII", argument=name, hint=hint)
     return {name: value}
 
 
@@ -281,7 +282,8 @@ def text(argument: str, value: Any, *, empty: bool = False) -> str:
         InputError: no ``str``, empty, or with NUL characters or lone surrogates.
     """
     if not isinstance(value, str):
-        raise InputError(f"{argument} must be a str, not {type(value).__name__}", argument=argument)
+        hint = 'Decode it: value.decode("utf-8").' if isinstance(value, bytes) else "Pass a str."
+        raise InputError(f"{argument} must be a str, not {type(value).__name__}", argument=argument, hint=hint)
     if not value and not empty:
         raise InputError(f"{argument} is empty", argument=argument, hint="Pass some text.")
     if "\0" in value:
@@ -301,7 +303,7 @@ def text(argument: str, value: Any, *, empty: bool = False) -> str:
 def _number(
     name: str, value: Any, *, least: float | None = None, most: float | None = None, above: float | None = None
 ) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or (type(value) is float and not isfinite(value)):
         hint = f"Pass a number{_limits(least, most, above)}."
         raise InputError(f"{name}={value!r} is not a finite number", argument=name, hint=hint)
     if (
@@ -323,7 +325,7 @@ def _integer(name: str, value: Any, *, least: int | None = None, most: int | Non
 
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InputError(f"{name}={value!r} must be True or False", argument=name)
+        raise InputError(f"{name}={value!r} is no bool", argument=name, hint="Pass True or False.")
     return value
 
 
@@ -334,8 +336,8 @@ def _one_of(name: str, value: Any, allowed: Sequence[str]) -> Any:
 
 
 def _limits(least: float | None, most: float | None, above: float | None) -> str:
-    low = f" above {above:g}" if above is not None else f" of at least {least:g}" if least is not None else ""
-    return f"{low} and at most {most:g}" if low and most is not None else low
+    low = f" above {above}" if above is not None else f" of at least {least}" if least is not None else ""
+    return f"{low} and at most {most}" if low and most is not None else low
 
 
 _CHECKS: dict[str, Any] = {
@@ -368,10 +370,13 @@ def messages(argument: str, value: Any, system: str | None = None) -> tuple[Mess
     Raises:
         InputError: what is wrong, and in which message.
     """
-    from llmsdk.messages import from_dict
+    from llmsdk.messages import checked, from_dict
 
     items = [Message("user", value)] if isinstance(value, str) else _turns(argument, value)
-    turns = [item if isinstance(item, Message) else from_dict(item, f"{argument}[{i}]") for i, item in enumerate(items)]
+    turns = [
+        (checked if isinstance(item, Message) else from_dict)(item, f"{argument}[{index}]")
+        for index, item in enumerate(items)
+    ]
     if not turns:
         raise InputError(f"{argument} is empty", argument=argument, hint="Pass a str or at least one message.")
     for index, turn in enumerate(turns):

@@ -27,8 +27,9 @@ _HOSTS = (
 """Rows of the chat-completions dialect."""
 BUILT_IN: Mapping[str, str] = {
     "anthropic": "llmsdk_providers.anthropic:Anthropic",
-    "ollama": "llmsdk_providers.ollama:Ollama",
     **{name: f"llmsdk_providers.openai.hosts:{name}" for name in _HOSTS},
+    "ollama": "llmsdk_providers.ollama:Ollama",
+    "bedrock": "llmsdk_providers.bedrock:Bedrock",
     "cohere": "llmsdk_providers.cohere:Cohere",
     "gemini": "llmsdk_providers.gemini:Gemini",
     "azure": "llmsdk_providers.azure:Azure",
@@ -38,6 +39,8 @@ BUILT_IN: Mapping[str, str] = {
     "vertex": "llmsdk_providers.gemini:Vertex",
 }
 GROUP = "llmsdk.providers"
+POCKET = "pocket"
+"""The model that everybody has, and often asks for without its provider."""
 HARMLESS = frozenset({"kind", "api_key", "http2", "max_connections"})
 """Keys that cannot send a provider's secret to another host."""
 
@@ -80,7 +83,8 @@ class Registry:
             ConfigError: a provider without a model.
         """
         if not isinstance(model, str):
-            raise InputError(f"model must be a str, not {type(model).__name__}", argument="model")
+            hint = 'Pass "PROVIDER:MODEL", such as "local:pocket" or "local:/path/to/folder", or an alias.'
+            raise InputError(f"model must be a str, not {type(model).__name__}", argument="model", hint=hint)
         return tuple(self._targets(model, {}))
 
     def _targets(self, model: str, options: Mapping[str, Any]) -> Iterator[Target]:
@@ -95,18 +99,18 @@ class Registry:
         if not self._knows(provider):
             raise self._unknown_provider(provider)
         if not name.strip():
-            raise ConfigError(f"{model!r} names a provider but no model", hint=f'Write "{provider}:MODEL".')
+            hint = f'Write "{provider}:MODEL"; client.models("{provider}") lists what it offers.'
+            raise ConfigError(f"{model!r} names a provider but no model", hint=hint)
         yield Target(provider, name, options)
 
     def _unknown_model(self, model: str) -> UnknownModel:
-        names = (*self.config.models, *self._names())
+        names = (*self.config.models, *self._names(), POCKET)
         such = (
             f'"local:{model}"' if "/" in model else f'"openai:{model}" or "local:pocket"' if model else '"local:pocket"'
         )
         hint = f'Write "PROVIDER:MODEL", such as {such}; aliases: {_listed(self.config.models)}.'
-        return UnknownModel(
-            f"{model!r} is neither an alias nor PROVIDER:MODEL", hint=did_you_mean(model, names) or hint
-        )
+        near = did_you_mean(model, names).replace(f"{POCKET!r}", f"'local:{POCKET}'")
+        return UnknownModel(f"{model!r} is neither an alias nor PROVIDER:MODEL", hint=near or hint)
 
     def _unknown_provider(self, name: str, place: str = "") -> UnknownProvider:
         if name in self.config.providers and not place:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from servers.openai_server import KEY, OpenAIServer
 
-from llmsdk import Client, LLMError
+from llmsdk import AsyncClient, Client, LLMError, Message
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 
 MODEL = "openai:test-model"
@@ -50,6 +50,27 @@ CALLS: dict[str, tuple[type[LLMError], Act]] = {
     "output that is a name": (InputError, lambda c: c.chat("x", output="City")),
     "glossary that is a list": (InputError, lambda c: c.translate("x", to="zh", glossary=["a"])),
     "progress that is no function": (InputError, lambda c: c.chat(["x", "y"], progress=3)),
+    "bytes for a prompt": (InputError, lambda c: c.complete(b"x")),
+    "bytes for labels": (InputError, lambda c: c.classify("x", b"good")),
+    "a threshold that is text": (InputError, lambda c: c.classify("x", ["a", "b"], threshold="high")),
+    "no threshold": (InputError, lambda c: c.classify("x", ["a", "b"], threshold=None)),
+    "output that is a schema": (InputError, lambda c: c.chat("x", output={"type": "object"})),
+    "retry_unknown that is text": (InputError, lambda c: c.chat("x", retry_unknown="no")),
+    "a seed beyond all numbers": (InputError, lambda c: c.chat("x", seed=10**400)),
+    "a temperature beyond all numbers": (InputError, lambda c: c.chat("x", temperature=10**400)),
+    "a role that is a list": (InputError, lambda c: c.chat([{"role": ["user"], "content": "x"}])),
+    "a message without a role": (InputError, lambda c: c.chat([{"content": "x"}])),
+    "a message with keys of all kinds": (InputError, lambda c: c.chat([{"role": "user", "content": "x", 1: 2, "a": 3}])),
+    "tool calls that are a number": (InputError, lambda c: c.chat([{"role": "assistant", "tool_calls": 3}])),
+    "a message of nobody": (InputError, lambda c: c.chat([Message("robot", "x")])),
+    "a message of a number": (InputError, lambda c: c.chat([Message("user", 3)])),
+    "a message of parts that are none": (InputError, lambda c: c.chat([Message("user", ("x",))])),
+    "texts to embed that are none": (InputError, lambda c: c.embed(3)),
+    "nothing to embed": (InputError, lambda c: c.embed([])),
+    "echo for a conversation": (InputError, lambda c: c.chat("x", echo=True)),
+    "echo that is text": (InputError, lambda c: c.complete("x", echo="yes")),
+    "a model that is a number": (InputError, lambda c: c.with_options(model=3)),
+    "an empty model": (UnknownModel, lambda c: c.with_options(model="").chat("x")),
     "unknown provider": (UnknownProvider, lambda c: c.chat("x", model="opnai:gpt-5")),
     "unknown alias": (UnknownModel, lambda c: c.chat("x", model="smrt")),
     "provider without model": (ConfigError, lambda c: c.chat("x", model="openai")),
@@ -74,6 +95,20 @@ def test_an_unknown_keyword_is_a_type_error(server: OpenAIServer) -> None:
         client.chat("x", max_token=5)  # type: ignore[call-overload]
 
 
+def test_one_bad_input_of_many_is_named_by_its_place(server: OpenAIServer) -> None:
+    with Client(MODEL, api_key=KEY, base_url=server.url) as client:
+        with pytest.raises(InputError, match=r"^prompt\[2\] must be a str, not NoneType"):
+            client.complete(["a", "b", None])
+        with pytest.raises(InputError, match=r"^to='klingon'"):
+            client.translate(["a", "b"], to="klingon")
+
+
+def test_the_async_client_refuses_at_the_call_and_not_when_it_is_awaited(server: OpenAIServer) -> None:
+    client = AsyncClient(MODEL, api_key=KEY, base_url=server.url)
+    with pytest.raises(InputError, match="temperature=-1 is out of range"):
+        client.chat("x", temperature=-1)
+
+
 CLIENTS: dict[str, tuple[type[LLMError], Callable[[], Client]]] = {
     "missing key": (MissingKey, lambda: Client("openai:gpt-5")),
     "key with a line break": (ConfigError, lambda: Client("openai:gpt-5", api_key="sk-secret\nx")),
@@ -81,6 +116,14 @@ CLIENTS: dict[str, tuple[type[LLMError], Callable[[], Client]]] = {
     "empty key": (ConfigError, lambda: Client("openai:gpt-5", api_key="")),
     "base_url that is none": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, base_url="example.com")),
     "plain http with a key": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, base_url="http://example.com")),
+    "an empty model": (UnknownModel, lambda: Client("")),
+    "a model that is a number": (InputError, lambda: Client(3)),
+    "a model that is an empty list": (InputError, lambda: Client([])),
+    "a model that is a path": (InputError, lambda: Client(Path("model"))),
+    "only a provider": (ConfigError, lambda: Client("local")),
+    "only a model": (UnknownModel, lambda: Client("pocket")),
+    "a provider that is a number": (ConfigError, lambda: Client("openai:x", api_key="k", provider=3)),
+    "a tracer that is none": (InputError, lambda: Client(config={}, tracer=3)),
     "unknown section": (ConfigError, lambda: Client(config={"modles": {}})),
     "unknown setting": (ConfigError, lambda: Client("openai:x", config={"providers": {"openai": {"apikey": "x"}}})),
     "wrong type": (ConfigError, lambda: Client(config={"retry": {"attempts": "many"}})),

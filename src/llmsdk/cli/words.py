@@ -46,6 +46,7 @@ _PHRASES = tuple(
         (r"\bconfig=", "--config"),
         (r"\b(ca_bundle|client_cert)=", r"\1 under [providers.NAME]"),
         (r"\bclient\.models\(\)", "`llmsdk models PROVIDER`"),
+        (r"\bclient\.models\(\"([\w-]+)\"\)", r"`llmsdk models \1`"),
         (r"\b(chat|complete)\(\)", r"`llmsdk \1`"),
         (r"\bis in \.partial\b", "stands above"),
     )

@@ -198,7 +198,7 @@ def _check_output(output: Any) -> None:
     from pydantic.errors import PydanticUserError
 
     try:
-        if isinstance(output, str | int | float):
+        if isinstance(output, str | int | float | Mapping):
             raise TypeError(f"{output!r} is a value")
         _adapter(output).json_schema()
     except (PydanticUserError, TypeError, ValueError) as error:

@@ -206,8 +206,9 @@ def check(text: Any, labels: Any, *, multi: bool = False, threshold: float = 0.5
     if not named or (len(named) < 2 and not multi):
         hint = "Pass at least two labels, or multi=True to ask whether one fits."
         raise InputError(f"{len(named)} labels to choose from", argument="labels", hint=hint)
-    if not 0 < threshold < 1:
-        raise InputError(f"threshold={threshold!r} is not between 0 and 1", argument="threshold")
+    if not isinstance(threshold, int | float) or not 0 < threshold < 1:
+        hint = "Pass how probable a label must be to fit, such as 0.5."
+        raise InputError(f"threshold={threshold!r} is not between 0 and 1", argument="threshold", hint=hint)
     return Classify(options.text("text", text), named, values, multi, threshold)
 
 
@@ -216,14 +217,14 @@ def _named(labels: Any) -> tuple[dict[str, str], dict[str, Any]]:
     if isinstance(labels, type) and issubclass(labels, Enum):
         values = {str(m.value) if isinstance(m.value, str) else m.name: m for m in labels}
         return dict.fromkeys(values, ""), values
-    if isinstance(labels, str):
+    if isinstance(labels, str | bytes):
         hint = 'Pass a list: ["good", "bad"].'
-        raise InputError("labels is a str", argument="labels", hint=hint)
+        raise InputError(f"labels is a {type(labels).__name__}", argument="labels", hint=hint)
     described = dict(labels) if isinstance(labels, Mapping) else None
     names = list(described or get_args(labels) or _listed(labels))
     for name in names:
         if options.text("labels", name) != name.strip():
-            raise InputError(f"the label {name!r} has white space around it", argument="labels")
+            raise InputError(f"the label {name!r} has white space around it", argument="labels", hint="Take it away.")
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise InputError(f"the label {twice[0]!r} stands there twice", argument="labels", hint="Each label once.")
     for description in (described or {}).values():

@@ -75,7 +75,8 @@ def check(text: Any, *, to: Any, source: Any = None, glossary: Any = None, forma
     """
     target, origin = language(to, "to"), language(source, "source") if source is not None else None
     if origin == target:
-        raise InputError(f"to and source are both {target.tag!r}", argument="source")
+        hint = "Leave source out, or name another."
+        raise InputError(f"to and source are both {target.tag!r}", argument="source", hint=hint)
     if formality not in (None, "formal", "informal"):
         hint = 'Pass "formal" or "informal".'
         raise InputError(f"formality={formality!r} is not known", argument="formality", hint=hint)
