@@ -5,9 +5,14 @@
     folder     what a model folder holds, checked without torch;  hub: folders from the Hugging Face hub
     loader     folder -> weights on a device
     text       tokenizer and chat template;  detokenizer: ids -> text, piece by piece;  writer: stop strings
-    engine     one thread a model, every running sequence one token a step;  mailbox: from its thread to the caller
-    generation, score   what the engine runs
-    runner     the forward pass and its cache;  sampler: from logits to a token
+    engine     one thread a model;  mailbox: from its thread to the caller;  faults: whatever was raised -> typed errors
+    scheduler  what one step computes, for all sequences together;  context: one sequence, as far as it is computed
+    generation, score   what is to be computed, and what becomes of it;  sampler: from logits to tokens
+    native     our own decoder with its memory:
+      shape      which models it runs;  weights: safetensors -> fused tensors
+      decoder    the forward pass;  attention: of rows to the sequences they belong to
+      arena      keys and values of what runs;  prefix: of what has run
+    runner     every other model, through its module in transformers
 
 Importing this package loads neither torch nor transformers.
 """

@@ -1,50 +1,28 @@
-"""One thread that owns one model and runs every request for it, a step of each in turn."""
+"""One thread that owns one model and runs every request for it, all of them a step at a time."""
 
 from __future__ import annotations
 
 import atexit
-import copy
 import os
-import sys
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal
 from weakref import WeakSet
 
-from llmsdk.errors import ClientClosed, EngineDead, LLMError, OutOfMemory, RuntimeFault
-from llmsdk_providers.local.loader import is_out_of_memory
-from llmsdk_providers.local.runner import Runner
+from llmsdk.errors import ClientClosed, EngineDead, LLMError
+from llmsdk_providers.local.faults import copied
+from llmsdk_providers.local.scheduler import Model, Scheduler, Work
 
-E = TypeVar("E", bound=BaseException)
 EXIT_PATIENCE = 10.0
 """Seconds that the interpreter's exit waits for the step under way."""
 
 
-class Work(Protocol):
-    """Something that the engine runs. It tells its caller exactly once how it ended."""
-
-    cancelled: bool
-
-    def step(self, runner: Runner) -> bool:
-        """Go on a little, and say whether that was the end."""
-        ...
-
-    def fail(self, error: LLMError) -> None: ...
-
-    def drop(self) -> None: ...
-
-    def deliver(self) -> None:
-        """Give the caller what has come since the last delivery."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What an engine is doing: works in its hands, works that wait, and steps of works so far."""
+    """What an engine is doing: works in its hands, works that wait, and steps so far."""
 
     running: int
     waiting: int
@@ -54,11 +32,11 @@ class Load:
 class Engine:
     """Loads a model on a thread of its own, and runs works on it until it is closed.
 
-    All running works advance one step in turn; new ones join and cancelled ones leave between any two steps. An error
-    in a step ends that work alone. Should the thread itself end, every work ends with ``EngineDead``.
+    All running works advance together; new ones join and cancelled ones leave between any two steps. An error of one
+    ends that work alone. Should the thread itself end, every work ends with ``EngineDead``.
     """
 
-    def __init__(self, name: str, load: Callable[[], Runner], *, max_batch: int) -> None:
+    def __init__(self, name: str, load: Callable[[], Model], *, max_batch: int) -> None:
         self._load = load
         self._max_batch = max_batch
         self._name = name
@@ -138,21 +116,29 @@ class Engine:
         end: BaseException = ClientClosed(f"the engine of local:{self._name} was closed")
         try:
             self._loaded.set_running_or_notify_cancel()
-            runner = self._load()
+            scheduler = Scheduler(self._load())
             self._loaded.set_result(None)
-            self._serve(runner)
+            self._serve(scheduler)
         except BaseException as error:  # noqa: BLE001 - nobody else is there to tell those who wait
             end = error
         finally:
             self._die(end)
 
-    def _serve(self, runner: Runner) -> None:
+    def _serve(self, scheduler: Scheduler) -> None:
         while works := self._admit():
             for work in works:
-                if self._over(work, runner):
+                if work.cancelled:
+                    work.drop()
+            if live := [work for work in works if not work.over]:
+                self._steps += 1
+                scheduler.step(live)
+            for work in works:
+                if work.over:
+                    scheduler.release(work)
                     with self._wake:
                         self._running.remove(work)
-                # Only now, so that who sees the end of a work no longer finds it running.
+            # Only now, so that who sees the end of a work no longer finds it running.
+            for work in works:
                 work.deliver()
 
     def _admit(self) -> tuple[Work, ...]:
@@ -165,17 +151,6 @@ class Engine:
                     return tuple(self._running)
                 self._wake.wait()
         return ()
-
-    def _over(self, work: Work, runner: Runner) -> bool:
-        if work.cancelled:
-            work.drop()
-            return True
-        self._steps += 1
-        try:
-            return work.step(runner)
-        except Exception as error:  # noqa: BLE001 - whatever one request does wrong, the others go on
-            work.fail(_fault(error))
-            return True
 
     def _die(self, error: BaseException) -> None:
         with self._wake:
@@ -206,36 +181,6 @@ def _pass_on(loaded: Future[None], mine: Future[None]) -> None:
         mine.set_result(None)
     else:
         mine.set_exception(copied(error))
-
-
-def copied(error: E) -> E:
-    """An error of the waiter's own: what is noted in one must not show in another's."""
-    twin = copy.copy(error) if isinstance(error, LLMError) else error
-    twin.__cause__ = error.__cause__
-    return twin
-
-
-def _fault(error: Exception) -> LLMError:
-    """The typed error for whatever a step raised. Its traceback no longer holds the tensors of that step."""
-    traceback.clear_frames(error.__traceback__)
-    if isinstance(error, LLMError):
-        return error
-    if is_out_of_memory(error):
-        _free_memory()
-        fault: LLMError = OutOfMemory(
-            "memory ran out while the reply was computed",
-            hint="Shorten the prompt, lower max_tokens or providers.local.max_batch, or choose a smaller model.",
-        )
-    else:
-        fault = RuntimeFault(f"the model failed: {type(error).__name__}: {error}")
-    fault.__cause__ = error
-    return fault
-
-
-def _free_memory() -> None:
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 _ALIVE: WeakSet[Engine] = WeakSet()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
 from llmsdk.errors import LLMError, MissingExtra, ModelFileError, OutOfMemory, Unsupported
+from llmsdk_providers.local.faults import is_out_of_memory
 from llmsdk_providers.local.folder import ModelFolder
+from llmsdk_providers.local.native import Native, draw_up
 from llmsdk_providers.local.runner import Runner
-from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype
+from llmsdk_providers.local.scheduler import Model
+from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype, kv_bytes
 
 SMALL = 20_000_000
 """Parameters."""
@@ -67,38 +70,57 @@ def load_tokenizer(folder: ModelFolder) -> Any:
         raise ModelFileError(f"the tokenizer in {folder.path} cannot be read: {_line(error)}", hint=hint) from error
 
 
-def load_runner(folder: ModelFolder, settings: LocalSettings) -> Runner:
-    """The folder's model on its device, ready to run.
+def load_runner(folder: ModelFolder, settings: LocalSettings) -> Model:
+    """The folder's model on its device, ready to run: in our own decoder, or else in the module of transformers.
 
     Raises:
         ConfigError: this machine lacks the device.
         ModelFileError: the weights do not fit the configuration, or cannot be read.
         OutOfMemory: it does not fit.
     """
-    import torch
-
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
+    try:
+        with _LOADING, _quiet():
+            plan = draw_up(folder.path, dtype, device)
+        if isinstance(plan, str):
+            return _load_module(folder, settings, device, dtype)
+        _set_threads(settings, plan.parameters)
+        with _LOADING, _quiet():
+            return Native(plan.build(dtype, _bar), kv_bytes(settings))
+    except Exception as error:
+        raise _fault(error, folder) from error
+
+
+def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
+    """Why the model runs through the module of transformers; ``None`` if it runs in our own, faster decoder."""
+    device = choose_device(settings.device)
+    with _LOADING, _quiet():
+        plan = draw_up(folder.path, choose_dtype(settings.dtype, device), device)
+    return plan if isinstance(plan, str) else None
+
+
+def _load_module(folder: ModelFolder, settings: LocalSettings, device: Any, dtype: Any) -> Runner:
     model, report = _load(folder, dtype)
     for key, what in (("missing_keys", "lacks weights"), ("mismatched_keys", "has weights of another shape")):
         names = sorted(name if isinstance(name, str) else str(name[0]) for name in report.get(key, ()))
         if names:
             hint = "config.json and the weights do not belong together, or a part is gone. Download the folder again."
             raise ModelFileError(f"{folder.path} {what}: {', '.join(names[:3])} ({len(names)} in all)", hint=hint)
-    if (threads := settings.threads or _threads(model)) is not None:
-        torch.set_num_threads(threads)  # of this thread, which is the engine's
-    try:
-        return Runner(model.to(device).eval(), device)
-    except Exception as error:
-        raise _fault(error, folder) from error
+    _set_threads(settings, sum(weights.numel() for weights in model.parameters()))
+    return Runner(model.to(device).eval(), device)
 
 
-def _threads(model: Any) -> int | None:
-    """One for a model so small that threads would wait for one another longer than they work; else torch's choice.
+def _set_threads(settings: LocalSettings, parameters: int) -> None:
+    """The threads of this thread's forward passes. This thread is the engine's.
 
-    On two busy cores a model of 3 million parameters took 20 times as long on two threads as on one.
+    One for a model so small that threads would wait for one another longer than they work: on two busy cores a model of
+    3 million parameters took 20 times as long on two threads as on one.
     """
-    return 1 if sum(weights.numel() for weights in model.parameters()) < SMALL else None
+    import torch
+
+    if settings.threads is not None or parameters < SMALL:
+        torch.set_num_threads(settings.threads or 1)
 
 
 def _load(folder: ModelFolder, dtype: Any) -> tuple[Any, dict[str, Any]]:
@@ -130,16 +152,6 @@ def _fault(error: Exception, folder: ModelFolder) -> LLMError:
     if isinstance(error, ImportError):
         return ModelFileError(f"{folder.path} needs another package: {_line(error)}", hint="Install it and try again.")
     return ModelFileError(f"{folder.path} cannot be loaded: {_line(error)}", hint="Download or copy the folder again.")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is any of the ways in which torch says that memory ran out."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text))
-    )
 
 
 def _line(error: BaseException) -> str:
@@ -184,6 +196,15 @@ def _causal(kind: str, names: Sequence[str]) -> bool:
 
     known = {name for value in CAUSAL.values() for name in ([value] if isinstance(value, str) else value)}
     return bool(known.intersection(names)) if names else kind in CAUSAL
+
+
+def _bar(items: Sequence[int]) -> Iterable[int]:
+    """The loading bar of transformers, for what we load ourselves."""
+    from transformers.utils import logging
+
+    shown: Any = logging.tqdm
+    found: Iterable[int] = shown(items, desc="Loading weights")
+    return found
 
 
 @contextmanager

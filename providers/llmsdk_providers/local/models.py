@@ -10,7 +10,7 @@ from llmsdk.errors import ClientClosed, EngineDead, UnknownModel
 from llmsdk_providers.local import hub, loader
 from llmsdk_providers.local.engine import Engine, Load
 from llmsdk_providers.local.folder import ModelFolder, locate, open_folder
-from llmsdk_providers.local.runner import Runner
+from llmsdk_providers.local.scheduler import Model
 from llmsdk_providers.local.settings import LocalSettings
 from llmsdk_providers.local.text import Texts
 
@@ -92,7 +92,7 @@ class OpenModel:
         if engine is not None:
             engine.close(timeout=timeout)
 
-    def _load(self) -> Runner:
+    def _load(self) -> Model:
         self.texts(fetch=True)
         folder = self.folder(fetch=True)
         assert folder is not None

@@ -5,32 +5,35 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from llmsdk_providers.local.context import Context, Piece
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-CHUNK = 512
-"""Tokens of a prompt that one step computes, so that a long prompt neither blocks others nor a cancellation."""
 _CHUNKED = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
 """Layers whose state does not depend on how the prompt is cut."""
 
 
 @dataclass(slots=True)
-class Slot:
-    """What the model remembers of one sequence: its cache, or all ids where the model has no cache."""
+class Home:
+    """What the model keeps of one sequence: its cache, if it has any."""
 
     cache: Any
-    ids: list[int] = field(default_factory=list)
 
 
 class Runner:
-    """Runs sequences through one model.
+    """Runs sequences through one model of transformers, each by itself.
 
-    Every sequence is computed by itself, so that its logits are the same to the last bit whatever else runs.
+    For every model that the own decoder does not run; and to compare it with.
     """
+
+    together = False
+    longest = 2**62
+    """The most tokens that one sequence can have: nothing is known of the memory that a cache takes."""
 
     def __init__(self, model: Any, device: torch.device) -> None:
         self._model = model
@@ -41,53 +44,72 @@ class Runner:
             self._cache_name = None
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
         self.embeddings = int(model.get_input_embeddings().weight.shape[0])
-        """Ids that the model can read."""
         head = model.get_output_embeddings()
         self.vocabulary = int(head.weight.shape[0]) if head is not None else self.embeddings
-        """Ids that the model can write."""
-        self.chunk = CHUNK if self._cuts_prompts() else None
-        """Tokens to give at a time; ``None`` where a prompt must be given whole."""
+        self.whole_prompts = not self._cuts_prompts()
 
-    def slot(self) -> Slot:
-        """Room for a new sequence."""
+    def place(self, context: Context) -> bool:
+        """Give a context a cache. There is always room."""
         from transformers import DynamicCache
 
-        return Slot(DynamicCache(config=self._model.config) if self._cache_name else None)
+        if context.home is None:
+            context.home = Home(DynamicCache(config=self._model.config) if self._cache_name else None)
+        return True
 
-    def forward(self, slot: Slot, ids: Sequence[int]) -> Tensor:
-        """Append ``ids`` to a sequence and give the float32 logits of what comes next, on the CPU."""
+    def soon(self, context: Context, others: Sequence[Context]) -> bool:
+        """Never: nothing is shared between sequences here."""
+        return False
+
+    def keep(self, context: Context) -> None:
+        """Nothing outlives its sequence here."""
+
+    def release(self, context: Context) -> None:
+        """Drop the cache of a context."""
+        context.home, context.computed = None, 0
+
+    def forward(self, pieces: Sequence[Piece]) -> Tensor:
+        """Compute pieces, one after the other; ``[rows, vocabulary]`` float32 logits for those that are the last."""
         import torch
 
-        slot.ids.extend(ids)
-        given = ids if self._cache_name else slot.ids
+        rows = [self._step(piece) for piece in pieces]
+        return torch.stack([row for row, piece in zip(rows, pieces, strict=True) if not piece.context.todo] or rows)
+
+    def _step(self, piece: Piece) -> Tensor:
+        """The float32 logits of what follows a piece, on the CPU."""
+        import torch
+
+        context = piece.context
+        given = piece.ids if self._cache_name else context.ids[: piece.end]
         with torch.inference_mode():
-            output = self._model(**self._inputs([given], slot.cache), **self._last_only)
+            output = self._model(**self._inputs([given], context.home.cache), **self._last_only)
+            context.computed = piece.end
             return output.logits[0, -1].to("cpu", torch.float32, copy=True)
 
-    def branches(self, slot: Slot, rows: Sequence[Sequence[int]]) -> list[Tensor]:
-        """The float32 logits after each id of every row, each row continuing ``slot``, which stays as it is."""
+    def branches(self, context: Context, rows: Sequence[Sequence[int]]) -> list[Tensor]:
+        """The float32 logits after each id of every row, each row continuing ``context``, which stays as it is."""
         import torch
 
-        if not _repeats(slot.cache):
-            return [self._walk(slot, row) for row in rows]
+        if not _repeats(context.home.cache):
+            return [self._walk(context, row) for row in rows]
         longest = max(map(len, rows))
         # Padded behind: causal attention never looks there, so that no mask is needed.
         given = [[*row, *[row[-1]] * (longest - len(row))] for row in rows]
-        cache = copy.deepcopy(slot.cache)
+        cache = copy.deepcopy(context.home.cache)
         if cache is None:
-            given = [[*slot.ids, *row] for row in given]
+            given = [[*context.ids, *row] for row in given]
         elif len(rows) > 1:
             cache.batch_repeat_interleave(len(rows))
         with torch.inference_mode():
             logits = self._model(**self._inputs(given, cache)).logits[:, -longest:].float().cpu()
         return [line[: len(row)] for line, row in zip(logits, rows, strict=True)]
 
-    def _walk(self, slot: Slot, row: Sequence[int]) -> Tensor:
+    def _walk(self, context: Context, row: Sequence[int]) -> Tensor:
         """One row, an id at a time: a recurrent state takes no more once it has begun."""
         import torch
 
-        twin = copy.deepcopy(slot)
-        return torch.stack([self.forward(twin, [token]) for token in row])
+        twin = copy.deepcopy(context)
+        twin.ids += row
+        return torch.stack([self._step(Piece(twin, 1)) for _ in row])
 
     def _inputs(self, rows: Sequence[Sequence[int]], cache: Any) -> dict[str, Any]:
         import torch

@@ -1,4 +1,4 @@
-"""From logits to a token: one sampler a sequence, with a random generator of its own.
+"""From logits to tokens: one sampler a sequence, with a random generator of its own, and one pass for all sequences.
 
 The order is: logit bias, penalties, temperature, top_k, top_p, min_p. Log-probabilities are those of the model itself,
 before any of it.
@@ -7,6 +7,7 @@ before any of it.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -85,17 +86,14 @@ def _within(name: str, value: Any, low: float, high: float, *, whole: bool = Fal
 
 
 class Sampler:
-    """Chooses the tokens of one sequence. Same seed and same logits, same tokens, whatever else runs."""
+    """What choosing the tokens of one sequence remembers. Same seed, same tokens, whatever else runs."""
 
     def __init__(self, sampling: Sampling, prompt: Sequence[int], vocabulary: int) -> None:
         import torch
 
-        self._sampling = sampling
-        self._random = torch.Generator()
-        if sampling.seed is None:
-            self._random.seed()
-        else:
-            self._random.manual_seed(sampling.seed % 2**64)
+        self.rule = sampling
+        # A number a token is all that is drawn: a generator of torch's own would be thousands of bytes and slower.
+        self.random = random.Random(None if sampling.seed is None else sampling.seed % 2**64)  # noqa: S311
         self._bias = torch.zeros(vocabulary) if sampling.logit_bias else None
         for token, bias in sampling.logit_bias.items():
             assert self._bias is not None
@@ -105,21 +103,14 @@ class Sampler:
             self._seen[list(prompt)] = True
         counts = sampling.presence_penalty or sampling.frequency_penalty
         self._counts = torch.zeros(vocabulary) if counts else None
+        self.plain = sampling.temperature == 0 and self._bias is self._seen is self._counts is None
+        """It takes the most probable token, and that is all."""
 
-    def pick(self, logits: Tensor) -> int:
-        """The next token, given the float32 logits (on the CPU) of the whole vocabulary; it counts as seen from now."""
-        scores = self._adjusted(logits)
-        token = int(scores.argmax()) if self._sampling.temperature == 0 else self._draw(scores)
-        if self._seen is not None:
-            self._seen[token] = True
-        if self._counts is not None:
-            self._counts[token] += 1
-        return token
-
-    def _adjusted(self, logits: Tensor) -> Tensor:
+    def adjusted(self, logits: Tensor) -> Tensor:
+        """The logits after bias and penalties."""
         import torch
 
-        rule = self._sampling
+        rule = self.rule
         if self._bias is not None:
             logits = logits + self._bias
         if self._seen is not None:
@@ -129,22 +120,85 @@ class Sampler:
             logits = logits - self._counts * rule.frequency_penalty - (self._counts > 0) * rule.presence_penalty
         return logits
 
-    def _draw(self, scores: Tensor) -> int:
-        import torch
+    def saw(self, token: int) -> None:
+        """The token counts as seen from now."""
+        if self._seen is not None:
+            self._seen[token] = True
+        if self._counts is not None:
+            self._counts[token] += 1
 
-        rule = self._sampling
-        # Subtracting first keeps the division finite at the smallest temperatures.
-        scores = (scores - scores.max()) / rule.temperature
-        if rule.top_k is not None and rule.top_k < len(scores):
-            scores = scores.masked_fill(scores < scores.topk(rule.top_k).values[-1], -math.inf)
-        chances = scores.softmax(-1)
-        if rule.top_p is not None and rule.top_p < 1:
-            ordered, order = chances.sort(descending=True, stable=True)
-            before = ordered.cumsum(-1) - ordered
-            chances = chances.index_fill(-1, order[before >= rule.top_p], 0.0)
-        if rule.min_p is not None:
-            chances = chances.masked_fill(chances < rule.min_p * chances.max(), 0.0)
-        return int(torch.multinomial(chances, 1, generator=self._random))
+
+def pick(samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
+    """The next token of each sequence, given float32 logits ``[rows, vocabulary]`` on the CPU.
+
+    ``None`` where they are no numbers: a NaN or an infinity, or nothing but minus infinity.
+    """
+    import torch
+
+    best = logits.max(-1)  # of anything with a NaN it is NaN
+    sound: list[bool] = best.values.isfinite().tolist()
+    tokens: list[int] = best.indices.tolist()
+    if rows := [n for n, sampler in enumerate(samplers) if sound[n] and not sampler.plain]:
+        chosen = [samplers[n] for n in rows]
+        scores = torch.stack([sampler.adjusted(logits[n]) for n, sampler in zip(rows, chosen, strict=True)])
+        for n, sampler, token in zip(rows, chosen, _draw(chosen, scores), strict=True):
+            tokens[n] = token
+            sampler.saw(token)
+    return [token if good else None for token, good in zip(tokens, sound, strict=True)]
+
+
+def _draw(samplers: Sequence[Sampler], scores: Tensor) -> list[int]:
+    import torch
+
+    tokens: list[int] = scores.argmax(-1).tolist()
+    rows = [n for n, sampler in enumerate(samplers) if sampler.rule.temperature > 0]
+    if rows:
+        rules = [samplers[n].rule for n in rows]
+        points = torch.tensor([[samplers[n].random.random()] for n in rows], dtype=torch.double)
+        sums = _chances(rules, scores[rows]).double().cumsum(-1)
+        # Where the sum first goes beyond the point, the chance is above 0; the end itself must not be reached.
+        points = torch.minimum(points * sums[:, -1:], sums[:, -1:].nextafter(torch.zeros((), dtype=torch.double)))
+        for n, token in zip(rows, torch.searchsorted(sums, points, right=True)[:, 0].tolist(), strict=True):
+            tokens[n] = token
+    return tokens
+
+
+def _chances(rules: Sequence[Sampling], scores: Tensor) -> Tensor:
+    """The chance of every token, ``[rows, vocabulary]``, whose rows need not add up to 1."""
+    import torch
+
+    # Subtracting first keeps the division finite at the smallest temperatures.
+    scores = scores - scores.amax(-1, keepdim=True)
+    scores /= torch.tensor([[rule.temperature] for rule in rules])
+    _keep_top_k(rules, scores)
+    chances = scores.softmax(-1)
+    _keep_top_p(rules, chances)
+    if any(rule.min_p for rule in rules):
+        least = torch.tensor([[rule.min_p or 0.0] for rule in rules])
+        chances.masked_fill_(chances < least * chances.amax(-1, keepdim=True), 0.0)
+    return chances
+
+
+def _keep_top_k(rules: Sequence[Sampling], scores: Tensor) -> None:
+    import torch
+
+    rows = [n for n, rule in enumerate(rules) if rule.top_k is not None and rule.top_k < scores.shape[-1]]
+    if rows:
+        places = torch.tensor([[rules[n].top_k or 0] for n in rows]) - 1
+        least = scores[rows].topk(int(places.max()) + 1).values.gather(-1, places)
+        scores[rows] = scores[rows].masked_fill(scores[rows] < least, -math.inf)
+
+
+def _keep_top_p(rules: Sequence[Sampling], chances: Tensor) -> None:
+    import torch
+
+    rows = [n for n, rule in enumerate(rules) if rule.top_p is not None and rule.top_p < 1]
+    if rows:
+        ordered, order = chances[rows].sort(descending=True, stable=True)
+        before = ordered.cumsum(-1) - ordered
+        most = torch.tensor([[rules[n].top_p or 0.0] for n in rows])
+        kept = ordered.masked_fill(before >= most, 0.0)
+        chances[rows] = torch.zeros_like(kept).scatter_(-1, order, kept)
 
 
 def logprobs(logits: Tensor, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:

@@ -7,47 +7,55 @@ from typing import TYPE_CHECKING
 
 from llmsdk.errors import LLMError
 from llmsdk.types import Finish, Output, Score
-from llmsdk_providers.local.generation import Delivery, check_ids, check_numbers
+from llmsdk_providers.local.context import Context
+from llmsdk_providers.local.generation import Delivery, check_ids, check_room
 from llmsdk_providers.local.mailbox import Mailbox
-from llmsdk_providers.local.runner import Runner, Slot
+from llmsdk_providers.local.sampler import Sampler
+from llmsdk_providers.local.scheduler import Model, check_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Scoring:
-    """Candidates under way. Each step computes a piece of the prompt, or ``batch`` candidates."""
+    """Candidates under way: the prompt in pieces, then ``batch`` candidates a step."""
 
     def __init__(
         self, prompt: tuple[int, ...], rows: Sequence[tuple[int, ...]], batch: int, mailbox: Mailbox[Delivery]
     ) -> None:
-        self.cancelled = False
-        self._prompt = self._todo = prompt
+        self.cancelled = self.over = False
+        self.context: Context | None = None
+        self.sampler: Sampler | None = None
+        self._prompt = prompt
         self._rows = tuple(rows)
         self._batch = batch
         self._mailbox = mailbox
-        self._slot: Slot | None = None
         self._first: Tensor | None = None
         self._scores: list[Score] = []
         self._out: list[Delivery] = []
-        self._ended = False
 
-    def step(self, runner: Runner) -> bool:
-        """Go on. Says whether all candidates have their score."""
-        if self._slot is None:
-            check_ids(self._prompt + tuple(max(row) for row in self._rows), runner)
-            self._slot = runner.slot()
-        if self._todo:
-            size = runner.chunk or len(self._todo)
-            ids, self._todo = self._todo[:size], self._todo[size:]
-            self._first = runner.forward(self._slot, ids)
-            return False
+    def begin(self, model: Model) -> None:
+        """Check that the model can run it.
+
+        Raises:
+            ModelFileError: there are ids that the model does not know.
+            OutOfMemory: the prompt is more than the model has memory for.
+        """
+        check_ids(self._prompt + tuple(max(row) for row in self._rows), model)
+        check_room(len(self._prompt), model)
+        self.context = Context(list(self._prompt))
+
+    def accept(self, logits: Tensor, token: int | None) -> None:
+        """What comes after the prompt; with it the first token of every candidate has its score."""
+        self._first = logits.clone()
+
+    def branch(self, model: Model) -> None:
+        """Score the next candidates."""
+        assert self.context is not None
         done = len(self._scores)
-        self._scores += self._scored(self._rows[done : done + self._batch], self._slot, runner)
-        if len(self._scores) < len(self._rows):
-            return False
-        self._end(Output(tuple(self._scores)))
-        return True
+        self._scores += self._scored(self._rows[done : done + self._batch], self.context, model)
+        if len(self._scores) == len(self._rows):
+            self._end(Output(tuple(self._scores)))
 
     def fail(self, error: LLMError) -> None:
         """End with an error, unless it has ended."""
@@ -63,21 +71,21 @@ class Scoring:
             out, self._out = self._out, []
             self._mailbox.put(*out)
 
-    def _scored(self, rows: Sequence[tuple[int, ...]], slot: Slot, runner: Runner) -> list[Score]:
+    def _scored(self, rows: Sequence[tuple[int, ...]], context: Context, model: Model) -> list[Score]:
         assert self._first is not None
         check_numbers(self._first)
         first = self._first.log_softmax(-1)
         longer = [row for row in rows if len(row) > 1]
         # The last token of a row is only scored, never read.
-        rest = iter(runner.branches(slot, [row[:-1] for row in longer]) if longer else ())
+        rest = iter(model.branches(context, [row[:-1] for row in longer]) if longer else ())
         return [
             Score(float(first[row[0]]) + (_sum(next(rest), row) if len(row) > 1 else 0.0), len(row)) for row in rows
         ]
 
     def _end(self, delivery: Delivery) -> None:
-        self._slot = self._first = None
-        if not self._ended:
-            self._ended = True
+        self._first = None
+        if not self.over:
+            self.over = True
             self._out.append(delivery)
 
 

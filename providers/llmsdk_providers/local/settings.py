@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class LocalSettings(Settings):
     """CPU threads of one forward pass; ``None`` takes one for a tiny model and else leaves it to torch."""
     max_batch: int = Field(default=16, ge=1)
     """Sequences that run at the same time in one model; more wait their turn."""
+    kv_memory: int | None = Field(default=None, ge=1)
+    """MiB for keys and values of all sequences of one model; ``None`` is a quarter of the machine's memory."""
     max_len: int | None = Field(default=None, ge=2)
     """Tokens of prompt and reply together, where the model's own window is to be cut."""
     max_tokens: int = Field(default=512, ge=1)
@@ -82,3 +85,13 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def kv_bytes(settings: LocalSettings) -> int:
+    """Memory for the keys and values of a model, which is taken as it is needed."""
+    if settings.kv_memory is not None:
+        return settings.kv_memory * 2**20
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return 2**30

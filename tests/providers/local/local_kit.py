@@ -31,6 +31,7 @@ CORPUS = [
 COMMON = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
 SHAPES: dict[str, dict[str, Any]] = {
     "llama": {**COMMON, "num_key_value_heads": 2, "max_position_embeddings": 256},
+    "qwen2": {**COMMON, "num_key_value_heads": 2, "max_position_embeddings": 256},
     "qwen3": {**COMMON, "num_key_value_heads": 2, "head_dim": 12, "max_position_embeddings": 256},
     "mistral": {**COMMON, "num_key_value_heads": 2, "sliding_window": 24, "max_position_embeddings": 256},
     "gpt2": {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 256},
@@ -74,7 +75,9 @@ def make_tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> int:
     return int(made.get_vocab_size())
 
 
-def make_model(folder: Path, kind: str = "llama", *, seed: int = 0, template: str | None = TEMPLATE) -> Path:
+def make_model(
+    folder: Path, kind: str = "llama", *, seed: int = 0, template: str | None = TEMPLATE, **changes: Any
+) -> Path:
     """A folder with an untied random model whose greedy text is not one repeated token."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -83,12 +86,16 @@ def make_model(folder: Path, kind: str = "llama", *, seed: int = 0, template: st
     size = make_tokenizer(folder, template=template)
     torch.manual_seed(seed)
     ends = {"bos_token_id": size - 5, "eos_token_id": size - 4, "pad_token_id": None}
-    config = AutoConfig.for_model(kind, vocab_size=size, tie_word_embeddings=False, **ends, **SHAPES[kind])
+    config = AutoConfig.for_model(
+        kind, vocab_size=size, **{"tie_word_embeddings": False, **ends, **SHAPES[kind], **changes}
+    )
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() > 1:
                 weight.normal_(0, 1 if "embed" in name or "wte" in name else 0.3)
+            elif "norm" in name or name.endswith("bias"):
+                weight += 0.1 * torch.randn_like(weight)
     model.save_pretrained(folder)
     return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,34 +13,69 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsdk.errors import ClientClosed, EngineDead, InputError, LLMError, OutOfMemory, RuntimeFault
+from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.engine import Engine
 
 PATIENCE = 30.0
-RUNNER: Any = object()
+
+
+class Nothing:
+    """A model that computes nothing, at once."""
+
+    together, whole_prompts = True, False
+    embeddings = vocabulary = 1
+    longest = 1
+
+    def place(self, context: Context) -> bool:
+        context.home = self
+        return True
+
+    def release(self, context: Context) -> None:
+        context.home, context.computed = None, 0
+
+    def forward(self, pieces: Sequence[Piece]) -> list[None]:
+        for piece in pieces:
+            piece.context.computed = piece.end
+        return [None] * len(pieces)
+
+    def branches(self, context: Context, rows: object) -> Any:
+        raise AssertionError(rows)
+
+
+RUNNER: Any = Nothing()
 
 
 class Steps:
     """A work of so many steps, which notes when each ran and how it all ended."""
 
     def __init__(self, count: int, *, log: list[tuple[str, int]] | None = None, name: str = "") -> None:
-        self.cancelled = False
+        self.cancelled = self.over = False
+        self.context: Context | None = None
+        self.sampler = None
         self.left = count
         self.name = name
         self.log = [] if log is None else log
         self.ends: list[str | LLMError] = []
-        self.over = threading.Event()
+        self.told = threading.Event()
         self.hold = threading.Event()
         self.hold.set()
         self.entered = threading.Event()
 
-    def step(self, runner: object) -> bool:
+    def begin(self, model: object) -> None:
+        self.context = Context([0])
+
+    def accept(self, logits: object, token: object) -> None:
+        assert self.context is not None
         self.entered.set()
         assert self.hold.wait(PATIENCE)
         self.left -= 1
         self.log.append((self.name, self.left))
+        self.context.ids.append(0)
         if self.left == 0:
             self._end("done")
-        return self.left == 0
+
+    def branch(self, model: object) -> None:
+        raise AssertionError("it has always something to compute")
 
     def fail(self, error: LLMError) -> None:
         self._end(error)
@@ -50,14 +85,15 @@ class Steps:
 
     def deliver(self) -> None:
         if self.ends:
-            self.over.set()
+            self.told.set()
 
     def _end(self, how: str | LLMError) -> None:
+        self.over = True
         self.ends.append(how)
 
     def end(self) -> str | LLMError:
         """How it ended; exactly once."""
-        assert self.over.wait(PATIENCE)
+        assert self.told.wait(PATIENCE)
         (how,) = self.ends
         return how
 
@@ -67,7 +103,7 @@ class Fails(Steps):
         super().__init__(1)
         self.error = error
 
-    def step(self, runner: object) -> bool:
+    def accept(self, logits: object, token: object) -> None:
         raise self.error
 
 
@@ -116,7 +152,7 @@ def test_a_new_work_joins_between_two_steps(start: Callable[..., Engine]) -> Non
     assert long.entered.wait(PATIENCE)
     engine.submit([short := Steps(1)])
     assert short.end() == "done"
-    assert not long.over.is_set()
+    assert not long.told.is_set()
     long.cancelled = True
 
 
@@ -218,7 +254,7 @@ def test_a_fault_does_not_hold_the_tensors_of_its_step(start: Callable[..., Engi
             Tensor.alive -= 1
 
     class Computes(Steps):
-        def step(self, runner: object) -> bool:
+        def accept(self, logits: object, token: object) -> None:
             held = Tensor()
             raise ValueError(f"with {id(held)} in its frame")
 
@@ -307,9 +343,9 @@ def test_closing_twice_and_from_its_own_thread(start: Callable[..., Engine]) -> 
     engine = start()
 
     class Closes(Steps):
-        def step(self, runner: object) -> bool:
+        def accept(self, logits: object, token: object) -> None:
             engine.close()
-            return super().step(runner)
+            super().accept(logits, token)
 
     engine.submit([Closes(2)])
     assert engine.close(timeout=PATIENCE)
@@ -321,15 +357,22 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
     import sys
 
     code = (
+        "from llmsdk_providers.local.context import Context\n"
         "from llmsdk_providers.local.engine import Engine\n"
         "import threading, time\n"
+        "class Nothing:\n"
+        "    together = True\n"
+        "    whole_prompts = False\n"
+        "    def place(self, context): return True\n"
+        "    def forward(self, pieces): time.sleep(0.01); return []\n"
         "class Endless:\n"
-        "    cancelled = False\n"
-        "    def step(self, runner): time.sleep(0.01)\n"
+        "    cancelled = over = False\n"
+        "    context = sampler = None\n"
+        "    def begin(self, model): self.context = Context([0, 0])\n"
         "    def fail(self, error): print(type(error).__name__)\n"
         "    def drop(self): print('dropped')\n"
         "    def deliver(self): pass\n"
-        "engine = Engine('x', object, max_batch=1)\n"
+        "engine = Engine('x', Nothing, max_batch=1)\n"
         "engine.ready().result()\n"
         "engine.submit([Endless()])\n"
     )

@@ -70,7 +70,7 @@ def test_the_same_story_with_sixteen_others_running(local: Local, stories: Path)
         assert [future.result() for future in beside[:4]] == alone
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2", "mistral", "rwkv", "mamba2"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gpt2", "mistral", "rwkv", "mamba2"])
 def test_greedy_is_that_of_transformers(local: Local, tiny: Callable[[str], Path], kind: str) -> None:
     folder = tiny(kind)
     distinct = set()
@@ -88,7 +88,7 @@ def test_a_prompt_in_chunks_is_the_same_prompt(
     prompt = "Once upon a time there was a dog. " * 5
     for kind in ("llama", "mistral", "gpt2"):
         whole, _ = reference_text(tiny(kind), prompt, 12)
-        monkeypatch.setattr("llmsdk_providers.local.runner.CHUNK", 7)
+        monkeypatch.setattr("llmsdk_providers.local.scheduler.BUDGET", 7)
         assert complete(fresh(), tiny(kind), prompt, max_tokens=12) == whole
 
 
@@ -372,20 +372,20 @@ def test_a_tokenizer_of_another_model(tmp_path: Path, fresh: Callable[..., Local
 def test_running_out_of_memory_ends_one_request(
     fresh: Callable[..., Local], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The allocator's real error, asked for in the forward pass of long sequences only."""
+    """The allocator's real error, asked for in the forward pass of long prompts only, whoever else is in it."""
     import torch
 
     from llmsdk.errors import OutOfMemory
-    from llmsdk_providers.local.runner import Runner
+    from llmsdk_providers.local.native import Native
 
-    forward = Runner.forward
+    forward = Native.forward
 
-    def hungry(self: Runner, slot: Any, ids: Any) -> Any:
-        if len(ids) > 20:
+    def hungry(self: Native, pieces: Any) -> Any:
+        if any(piece.size > 20 for piece in pieces):
             torch.empty(2**50)
-        return forward(self, slot, ids)
+        return forward(self, pieces)
 
-    monkeypatch.setattr(Runner, "forward", hungry)
+    monkeypatch.setattr(Native, "forward", hungry)
     provider = fresh()
     with ThreadPoolExecutor(2) as pool:
         good = pool.submit(complete, provider, tiny("llama"), "dog", max_tokens=20)

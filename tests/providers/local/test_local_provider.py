@@ -39,7 +39,7 @@ from llmsdk.types import Message, Model, Output, Request
 from llmsdk_providers.local import Local
 from llmsdk_providers.local import hub as hub_module
 from llmsdk_providers.local import loader as loader_module
-from llmsdk_providers.local.folder import POCKET_FOLDER
+from llmsdk_providers.local.folder import POCKET_FOLDER, open_folder
 
 pytest.importorskip("torch", reason="the local runtime needs torch")
 
@@ -126,15 +126,14 @@ def test_an_engine_that_died_is_replaced(fresh: Callable[..., Local], tiny: Call
     text = complete(provider, tiny("llama"), "dog", max_tokens=3)
 
     class Kills:
-        cancelled = False
+        cancelled = over = False
+        context = sampler = None
 
-        def step(self, runner: object) -> bool:
+        def begin(self, model: object) -> None:
             raise SystemExit
 
         def fail(self, error: LLMError) -> None:
             self.error = error
-
-        def drop(self) -> None: ...
 
         def deliver(self) -> None: ...
 
@@ -151,6 +150,14 @@ def test_a_device_that_is_not_there(fresh: Callable[..., Local], tiny: Callable[
     with pytest.raises(ConfigError, match="CUDA") as caught:
         complete(fresh(device=device), tiny("llama"), "dog")
     assert "cpu" in caught.value.hint
+
+
+def test_which_way_a_model_takes_and_why(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
+    settings = fresh().settings
+    for kind, reason in (("qwen3", None), ("gpt2", "the architecture is gpt2")):
+        folder = open_folder(tiny(kind), kind)
+        assert loader_module.why_module(folder, settings) == reason
+        assert type(loader_module.load_runner(folder, settings)).__name__ == ("Native" if reason is None else "Runner")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -227,7 +234,9 @@ def test_loading_shows_no_bar_where_stderr_is_no_terminal(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_loading_shows_a_bar_on_a_terminal(
+    kind: str,
     fresh: Callable[..., Local],
     tiny: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -237,7 +246,7 @@ def test_loading_shows_a_bar_on_a_terminal(
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(loader_module, "BAR_AFTER", 0.0)
-    complete(fresh(), tiny("llama"), "dog", max_tokens=1)
+    complete(fresh(), tiny(kind), "dog", max_tokens=1)
     assert "Loading weights" in capsys.readouterr().err
 
 
@@ -384,15 +393,15 @@ async def test_the_loop_goes_on_while_a_model_is_loaded(
 
 def stalled(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Makes every step wait until the event is set."""
-    from llmsdk_providers.local.runner import Runner
+    from llmsdk_providers.local.native import Native
 
-    go, forward = threading.Event(), Runner.forward
+    go, forward = threading.Event(), Native.forward
 
-    def slow(self: Runner, slot: Any, ids: Any) -> Any:
+    def slow(self: Native, pieces: Any) -> Any:
         assert go.wait(10)
-        return forward(self, slot, ids)
+        return forward(self, pieces)
 
-    monkeypatch.setattr(Runner, "forward", slow)
+    monkeypatch.setattr(Native, "forward", slow)
     return go
 
 

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmsdk.errors import InputError
 from llmsdk.types import Request
-from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
+from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs, pick
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 torch.set_num_threads(1)
@@ -22,7 +24,7 @@ def sampling(**fields: Any) -> Sampling:
 def draws(rule: Sampling, logits: Any, count: int = 400, prompt: tuple[int, ...] = ()) -> list[int]:
     """Tokens drawn from ever the same logits."""
     sampler = Sampler(rule, prompt, len(logits))
-    return [sampler.pick(logits) for _ in range(count)]
+    return [token for _ in range(count) for token in pick([sampler], logits[None]) if token is not None]
 
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
@@ -125,7 +127,7 @@ def test_repetition_penalty_counts_the_prompt_and_is_that_of_transformers() -> N
 
     prompt = (0, 5)
     theirs = RepetitionPenaltyLogitsProcessor(3.0)(torch.tensor([prompt]), LOGITS[None].clone())
-    ours = Sampler(sampling(repetition_penalty=3.0), prompt, len(LOGITS))._adjusted(LOGITS)
+    ours = Sampler(sampling(repetition_penalty=3.0), prompt, len(LOGITS)).adjusted(LOGITS)
     assert torch.equal(ours, theirs[0])
 
 
@@ -154,14 +156,55 @@ def test_a_seed_gives_the_same_tokens_whatever_else_is_drawn(seed: int) -> None:
     between = []
     for _ in range(50):
         torch.rand(3)
-        other.pick(LOGITS)
-        between.append(one.pick(LOGITS))
+        between.append(pick([other, one], torch.stack([LOGITS, LOGITS]))[1])
     assert between == alone
 
 
 def test_without_a_seed_draws_differ() -> None:
     rule = sampling(temperature=1.0)
     assert draws(rule, LOGITS, 60) != draws(rule, LOGITS, 60)
+
+
+# --- many at once -------------------------------------------------------------------------------------------------
+
+
+@given(
+    rules=st.lists(
+        st.fixed_dictionaries(
+            {"temperature": st.sampled_from([0.0, 0.5, 1.0, 3.0])},
+            optional={
+                "top_k": st.integers(1, 9),
+                "top_p": st.floats(0.05, 1.0),
+                "min_p": st.floats(0.0, 1.0),
+                "repetition_penalty": st.sampled_from([0.5, 2.0]),
+                "presence_penalty": st.sampled_from([-1.0, 1.0]),
+                "logit_bias": st.just({2: 4.0}),
+                "seed": st.integers(0, 9),
+            },
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    broken=st.sets(st.integers(0, 5)),
+)
+def test_company_leaves_the_tokens_of_a_sequence_as_they_are(rules: list[dict[str, Any]], broken: set[int]) -> None:
+    def samplers() -> list[Sampler]:
+        return [Sampler(sampling(**{"seed": 1, **rule}), (0, 3), len(LOGITS)) for rule in rules]
+
+    rows = torch.stack([LOGITS.roll(n) for n in range(len(rules))])
+    for n in broken.intersection(range(len(rules))):
+        rows[n, 1] = math.nan
+    together, alone = samplers(), samplers()
+    for _ in range(5):
+        expected = [pick([sampler], row[None])[0] for sampler, row in zip(alone, rows, strict=True)]
+        assert pick(together, rows) == expected
+        assert [n for n, token in enumerate(expected) if token is None] == sorted(broken & set(range(len(rules))))
+
+
+@pytest.mark.parametrize("rows", [[math.nan, 0.0], [math.inf, 0.0], [-math.inf, -math.inf]])
+def test_what_is_no_number_is_no_token(rows: list[float]) -> None:
+    for rule in (sampling(), sampling(temperature=1.0)):
+        assert pick([Sampler(rule, (), 2)] * 2, torch.tensor([rows, [1.0, 0.0]]))[0] is None
 
 
 # --- logprobs -----------------------------------------------------------------------------------------------------

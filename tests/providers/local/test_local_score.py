@@ -16,7 +16,7 @@ from llmsdk.io.drive import iterate
 from llmsdk.io.sync import SyncIO
 from llmsdk.types import Info, Message, Output, Request, Usage
 from llmsdk_providers.local import Local
-from llmsdk_providers.local.runner import Runner
+from llmsdk_providers.local.native import Native
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 
@@ -77,12 +77,14 @@ def test_the_prompt_is_computed_once_and_candidates_together(
     fresh: Callable[..., Local], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[str, int]] = []
-    forward, branches = Runner.forward, Runner.branches
+    forward, branches = Native.forward, Native.branches
     monkeypatch.setattr(
-        Runner, "forward", lambda self, slot, ids: calls.append(("prompt", len(ids))) or forward(self, slot, ids)
+        Native, "forward", lambda self, pieces: calls.append(("prompt", len(pieces))) or forward(self, pieces)
     )
     monkeypatch.setattr(
-        Runner, "branches", lambda self, slot, rows: calls.append(("rows", len(rows))) or branches(self, slot, rows)
+        Native,
+        "branches",
+        lambda self, context, rows: calls.append(("rows", len(rows))) or branches(self, context, rows),
     )
     labels = [f"label {n}" for n in range(10)]
     few = scores(fresh(max_batch=4), Request(str(tiny("llama")), "dog"), labels)

@@ -1,0 +1,170 @@
+"""Attention of the rows of one forward pass to what they may see: three kinds of company, one interface.
+
+Rows that belong together are a *crew*. For every layer it is given the queries, keys and values of its rows, writes
+keys and values to where they stay, and gives back what its rows attended to. The heads of a group share keys and
+values: they are always a dimension of the queries, so that keys are read once and never repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from llmsdk_providers.local.arena import Arena, Slot
+from llmsdk_providers.local.context import Piece
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Crew(Protocol):
+    """Rows that attend together."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+
+    @property
+    def positions(self) -> Sequence[int]: ...
+
+    def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
+        """``query`` is ``[rows, kv_heads, group, head_dim]``, as is the result; ``kv`` is
+        ``[rows, 2, kv_heads, head_dim]``."""
+        ...
+
+
+class Decodes:
+    """One row each of several sequences of one arena: a single call over a plain view of all its slots."""
+
+    def __init__(self, arena: Arena, pieces: Sequence[Piece]) -> None:
+        import torch
+
+        self.pieces = sorted(pieces, key=lambda piece: piece.context.home.index)
+        self.ids = [piece.ids[0] for piece in self.pieces]
+        self.positions = [piece.context.computed for piece in self.pieces]
+        self._arena = arena
+        self._used = len(arena.owners)
+        self._slots = torch.tensor([piece.context.home.index for piece in self.pieces])
+        self._at = torch.tensor(self.positions)
+        self._reach = max(self.positions) + 1
+        self._masks: dict[int | None, Tensor] = {}
+
+    def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
+        cache = self._arena.kv[layer]
+        cache[self._slots, :, :, self._at] = kv
+        cache = cache[: self._used, :, :, : self._reach]
+        whole = len(self.pieces) == self._used
+        given = query if whole else query.new_zeros(self._used, *query.shape[1:]).index_copy_(0, self._slots, query)
+        found = _attention(given, cache[:, 0], cache[:, 1], self._mask(query, window))
+        return found if whole else found[self._slots]
+
+    def _mask(self, like: Tensor, window: int | None) -> Tensor:
+        """``[slots, 1, 1, reach]``; a slot without a row sees its first place, so that all numbers are numbers."""
+        import torch
+
+        if window not in self._masks:
+            ends = torch.zeros(self._used, dtype=torch.long).index_copy_(0, self._slots, self._at)
+            self._masks[window] = _causal(ends, self._reach, window, like)[:, None, None]
+        return self._masks[window]
+
+
+class Chunk:
+    """Several rows of one sequence, each of which sees those before it."""
+
+    def __init__(self, piece: Piece) -> None:
+        self.pieces = [piece]
+        self.ids = piece.ids
+        self.positions = range(piece.context.computed, piece.end)
+        self._slot: Slot = piece.context.home
+        self._masks: dict[int | None, Tensor] = {}
+
+    def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
+        cache = self._slot.arena.kv[layer][self._slot.index]
+        cache[:, :, self.positions.start : self.positions.stop] = kv.permute(1, 2, 0, 3)
+        cache = cache[:, :, : self.positions.stop, None]
+        return _rows(query, cache, self._mask(query, window))
+
+    def _mask(self, like: Tensor, window: int | None) -> Tensor | None:
+        import torch
+
+        end = self.positions.stop
+        if len(self.positions) == 1 and (window is None or window >= end):
+            return None
+        if window not in self._masks:
+            ends = torch.arange(self.positions.start, end)
+            self._masks[window] = _causal(ends, end, window, like)
+        return self._masks[window]
+
+
+class Branches:
+    """Several continuations of one sequence, packed in one row after another: each sees the sequence and itself.
+
+    Nothing is kept of them.
+    """
+
+    def __init__(self, slot: Slot, past: int, rows: Sequence[Sequence[int]]) -> None:
+        self.ids = [token for row in rows for token in row]
+        self.positions = [past + n for row in rows for n in range(len(row))]
+        self._slot = slot
+        self._past = past
+        self._rows = rows
+        self._masks: dict[int | None, Tensor] = {}
+
+    def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
+        import torch
+
+        past = self._slot.arena.kv[layer][self._slot.index, :, :, : self._past]
+        whole = torch.cat([past, kv.permute(1, 2, 0, 3)], 2)
+        return _rows(query, whole[:, :, :, None], self._mask(query, window))
+
+    def _mask(self, like: Tensor, window: int | None) -> Tensor:
+        import torch
+
+        if window not in self._masks:
+            ends = torch.tensor(self.positions)
+            past = _causal(ends, self._past, window, like)
+            own = torch.block_diag(*(torch.ones(len(row), len(row)) for row in self._rows)).bool()
+            far = ends[:, None] - ends >= (window or len(ends) + self._past)
+            hidden = ~own | (ends[:, None] < ends) | far
+            self._masks[window] = torch.cat([past, like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)], 1)
+        return self._masks[window]
+
+
+def _causal(ends: Tensor, reach: int, window: int | None, like: Tensor) -> Tensor:
+    """``[rows, reach]`` to add to the scores: a row sees up to the place where it stands, at most ``window`` back."""
+    import torch
+
+    places = torch.arange(reach)
+    hidden = places > ends[:, None]
+    if window is not None:
+        hidden |= places <= ends[:, None] - window
+    return like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+
+
+def _rows(query: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
+    """All rows of one sequence. ``cache`` is ``[2, kv_heads, tokens, 1, head_dim]``."""
+    heads = query.permute(1, 2, 0, 3)
+    keys, values = cache.transpose(2, 3).expand(-1, -1, query.shape[2], -1, -1)
+    return _attention(heads, keys, values, mask).permute(2, 0, 1, 3)
+
+
+def _attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    import torch
+
+    return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+
+
+def crews(pieces: Sequence[Piece]) -> list[Decodes | Chunk]:
+    """The pieces in company: single rows by arena, where they are at least half of its sequences."""
+    singles: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        if piece.size == 1:
+            singles.setdefault(id(piece.context.home.arena), []).append(piece)
+    found: list[Decodes | Chunk] = []
+    alone = [piece for piece in pieces if piece.size > 1]
+    for group in singles.values():
+        arena: Arena = group[0].context.home.arena
+        if len(group) > 1 and 2 * len(group) >= len(arena.owners):
+            found.append(Decodes(arena, group))
+        else:
+            alone += group
+    return [*found, *(Chunk(piece) for piece in alone)]

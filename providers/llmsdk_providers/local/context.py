@@ -1,0 +1,43 @@
+"""What a model is to know of one sequence, and how much of it has been computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """The ids of a sequence, which grow as it is written. ``ids[:computed]`` are in the model's cache."""
+
+    ids: list[int]
+    computed: int = 0
+    home: Any = field(default=None, repr=False)
+    """Where the model keeps the cache of it; ``None`` while it has none."""
+
+    @property
+    def todo(self) -> int:
+        """Ids that are not computed yet."""
+        return len(self.ids) - self.computed
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next ``size`` ids of a context, to be computed in one step."""
+
+    context: Context
+    size: int
+
+    @property
+    def ids(self) -> Sequence[int]:
+        return self.context.ids[self.context.computed : self.end]
+
+    @property
+    def end(self) -> int:
+        return self.context.computed + self.size
+
+    @property
+    def last(self) -> bool:
+        """The context is computed whole after it."""
+        return self.end == len(self.context.ids)

@@ -1,0 +1,233 @@
+"""Our own decoder against the module of transformers: the same tokens, and nearly the same logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_kit import load_reference, make_model, poison, reference_text
+
+from llmsdk_providers.local.arena import PAGE
+from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.native import Blueprint, Native, draw_up
+
+torch = pytest.importorskip("torch", reason="the local runtime needs torch")
+pytest.importorskip("transformers", reason="the local runtime needs transformers")
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama, biased": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama, one head of keys": ("llama", {"num_key_value_heads": 1}),
+    "llama, tied": ("llama", {"tie_word_embeddings": True}),
+    "llama, linear": ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 3.0, "rope_theta": 1e4}}),
+    "llama 3": (
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+                "rope_theta": 5e5,
+            }
+        },
+    ),
+    "qwen2": ("qwen2", {}),
+    "qwen2, late windows": ("qwen2", {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}),
+    "qwen3": ("qwen3", {}),
+    "qwen3, biased": ("qwen3", {"attention_bias": True}),
+    "qwen3, yarn": (
+        "qwen3",
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "factor": 4.0,
+                "original_max_position_embeddings": 64,
+                "rope_theta": 1e4,
+            }
+        },
+    ),
+    "mistral": ("mistral", {}),
+    "mistral, no window": ("mistral", {"sliding_window": None}),
+}
+PROMPTS = ["Once upon", "def add(a, b", "dog " * 30, "今天是星期五，"]
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kind, changes = VARIANTS[request.param]
+    return make_model(tmp_path_factory.mktemp("variant") / "model", kind, **changes)
+
+
+def native(folder: Path, dtype: Any = torch.float32) -> Native:
+    plan = draw_up(folder, dtype, CPU)
+    assert isinstance(plan, Blueprint), plan
+    return Native(plan.build(dtype), 2**26)
+
+
+def step(model: Native, context: Context, size: int) -> Any:
+    assert model.place(context)
+    rows = model.forward([Piece(context, size)])
+    return rows[0] if len(rows) else None
+
+
+def greedy(model: Native, prompts: Sequence[list[int]], count: int, end: int, chunk: int) -> list[list[int]]:
+    """All prompts in chunks, then all replies together."""
+    contexts = [Context(list(ids)) for ids in prompts]
+    while running := [c for c, ids in zip(contexts, prompts, strict=True) if len(c.ids) < len(ids) + count and c.todo]:
+        assert all(model.place(context) for context in running)
+        pieces = [Piece(context, min(chunk, context.todo)) for context in running]
+        whole = [piece.context for piece in pieces if piece.last]
+        for context, logits in zip(whole, model.forward(pieces), strict=True):
+            if context.ids[-1] != end:
+                context.ids.append(int(logits.argmax()))
+    return [context.ids[len(ids) :] for context, ids in zip(contexts, prompts, strict=True)]
+
+
+def test_greedy_is_that_of_generate(folder: Path) -> None:
+    tokenizer, _ = load_reference(folder)
+    wanted = [reference_text(folder, prompt, 40)[1] for prompt in PROMPTS]
+    if "tied" not in folder.name:
+        assert len({token for row in wanted for token in row}) > 10, "a model that repeats itself proves nothing"
+    prompts = [tokenizer.encode(prompt) for prompt in PROMPTS]
+    for chunk in (7, 200):
+        assert greedy(native(folder), prompts, 40, tokenizer.eos_token_id, chunk) == wanted
+
+
+def test_logits_are_those_of_the_module(folder: Path) -> None:
+    tokenizer, module = load_reference(folder)
+    ids = tokenizer.encode("The children are happy. " * 6)
+    with torch.inference_mode():
+        theirs = module(torch.tensor([ids])).logits[0]
+    model, context = native(folder), Context(ids)
+    for n in (1, 5, len(ids)):
+        size = min(n, context.todo)
+        model.place(context)
+        model.forward([Piece(context, size)])
+    (ours,) = model.branches(Context([], 0, context.home), [ids])
+    torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-4)
+
+
+def test_branches_are_continuations(folder: Path) -> None:
+    """Packed in one row after another, each has the logits that it has alone."""
+    tokenizer, module = load_reference(folder)
+    ids = tokenizer.encode("The weather is good today. " * 3)
+    rows = [tokenizer.encode(text) for text in ("dog", "a big red ball " * 4, "x", "dog play")]
+    model, context = native(folder), Context(ids)
+    step(model, context, len(ids))
+    for row, ours in zip(rows, model.branches(context, rows), strict=True):
+        with torch.inference_mode():
+            theirs = module(torch.tensor([[*ids, *row]])).logits[0, len(ids) :]
+        torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-4)
+    assert context.ids == ids
+
+
+def test_bfloat16_differs_by_rounding_only(tiny: Callable[[str], Path]) -> None:
+    tokenizer, module = load_reference(tiny("qwen3"))
+    ids = tokenizer.encode("Once upon a time there was a dog")
+    with torch.inference_mode():
+        exact = module(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        theirs = module.to(torch.bfloat16)(torch.tensor([ids])).logits[0, -1].float().log_softmax(-1)
+    module.to(torch.float32)
+    load_reference.cache_clear()
+    ours = step(native(tiny("qwen3"), torch.bfloat16), Context(ids), len(ids)).log_softmax(-1)
+    assert (ours - exact).abs().mean() < 1.5 * (theirs - exact).abs().mean() + 0.01
+
+
+def test_a_real_model_is_close_to_its_module(stories: Path) -> None:
+    tokenizer, module = load_reference(stories)
+    ids = tokenizer.encode("Once upon a time, there was a little girl named Lily. " * 3)
+    with torch.inference_mode():
+        theirs = module(torch.tensor([ids])).logits[0, -1]
+    ours = step(native(stories), Context(ids), len(ids))
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+# --- what the own decoder leaves to transformers --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "reason"),
+    [
+        ("gpt2", {}, "the architecture is gpt2"),
+        ("llama", {"hidden_act": "gelu"}, "the activation is gelu"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}},
+            "the rotary embedding is dynamic",
+        ),
+    ],
+)
+def test_what_it_cannot_do_exactly_it_says(tmp_path: Path, kind: str, changes: dict[str, Any], reason: str) -> None:
+    assert draw_up(make_model(tmp_path / "model", kind, **changes), torch.float32, CPU) == reason
+
+
+def test_other_dtypes_and_devices(tiny: Callable[[str], Path]) -> None:
+    assert draw_up(tiny("llama"), torch.float16, CPU) == "the dtype is float16"
+    assert draw_up(tiny("llama"), torch.float32, torch.device("meta")) == "the device is meta"
+
+
+def test_weights_that_are_not_as_expected(tmp_path: Path) -> None:
+    folder, name = make_model(tmp_path / "model"), "model.layers.1.self_attn.q_proj.weight"
+    poison(folder, lambda weights: weights.update({name: weights[name][:-1].contiguous()}))
+    assert draw_up(folder, torch.float32, CPU) == f"{name} is [47, 48], not [48, 48]"
+    poison(folder, lambda weights: weights.__delitem__(name))
+    assert draw_up(folder, torch.float32, CPU) == f"there is no {name}"
+    make_model(folder)
+    poison(folder, lambda weights: weights.update({name: weights[name].to(torch.float8_e4m3fn)}))
+    assert draw_up(folder, torch.float32, CPU) == "weights are F8_E4M3"
+
+
+def test_a_tied_model_with_a_head_of_its_own(tmp_path: Path) -> None:
+    """As transformers has it: tied only where both are the same."""
+    folder = make_model(tmp_path / "model", tie_word_embeddings=True)
+    poison(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"].flip(0)}))
+    tokenizer, module = load_reference(folder)
+    ids = tokenizer.encode("Once upon a time")
+    with torch.inference_mode():
+        theirs = module(torch.tensor([ids])).logits[0, -1]
+    torch.testing.assert_close(step(native(folder), Context(ids), len(ids)), theirs, atol=2e-4, rtol=1e-4)
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_what_one_sequence_leaves_never_reaches_another(tiny: Callable[[str], Path]) -> None:
+    """Not even a number that is none."""
+    tokenizer, _ = load_reference(tiny("llama"))
+    ids = tokenizer.encode("Once upon a time")
+    model = native(tiny("llama"))
+    alone = step(model, clean := Context(list(ids)), len(ids))
+    model.release(clean)
+    bad, good = Context([*ids, *ids]), Context(list(ids))
+    for context in (good, bad):
+        step(model, context, context.todo)
+    for layer in bad.home.layers():
+        layer.fill_(torch.nan)
+    assert bad.home.arena is good.home.arena
+    model.release(bad)
+    step(model, other := Context(list(ids)), len(ids))
+    for context in (good, other):
+        context.ids.append(ids[0])
+    one, two = model.forward([Piece(good, 1), Piece(other, 1)])
+    torch.testing.assert_close(one, two)
+    assert torch.isfinite(alone).all()
+
+
+def test_a_sequence_moves_to_a_larger_slot(tiny: Callable[[str], Path]) -> None:
+    model = native(tiny("llama"))
+    contexts = [Context([1] * PAGE) for _ in range(5)]
+    assert all(model.place(context) for context in contexts)
+    contexts[1].ids.append(1)
+    assert model.place(contexts[1])
+    assert [context.home.arena.capacity for context in contexts] == [PAGE, 2 * PAGE, PAGE, PAGE, PAGE]
+    assert sorted(context.home.index for n, context in enumerate(contexts) if n != 1) == [0, 1, 2, 3]
+    for context in contexts:
+        model.release(context)
+    model.arenas.trim()
+    assert model.arenas.memory.taken == 0
