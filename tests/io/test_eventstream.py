@@ -1,0 +1,86 @@
+"""Frames of AWS's event stream, however the bytes are cut, and whatever is wrong with them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from servers.bedrock_server import frame, framed, header
+
+from llmsdk.errors import BadResponse, InvalidBody, ResponseTooLarge
+from llmsdk.io import eventstream
+from llmsdk.io.eventstream import FrameDecoder
+from llmsdk.io.sse import ServerSentEvent
+
+EVENTS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=40)), max_size=4)
+GOOD = frame("messageStart", b'{"role": "assistant"}')
+
+
+def decode(*chunks: bytes) -> list[ServerSentEvent]:
+    decoder = FrameDecoder()
+    return [event for chunk in chunks for event in decoder.feed(chunk)]
+
+
+@given(EVENTS, st.data())
+def test_any_cut_gives_the_events(events: list[tuple[str, bytes]], data: st.DataObject) -> None:
+    stream = b"".join(frame(name, payload) for name, payload in events)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)))))
+    chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert decode(*chunks) == [ServerSentEvent(payload, name) for name, payload in events]
+
+
+def test_an_event_is_out_with_its_last_byte() -> None:
+    assert decode(GOOD[:-1]) == []
+    assert decode(GOOD[:-1], GOOD[-1:]) == [ServerSentEvent(b'{"role": "assistant"}', "messageStart")]
+
+
+def test_exceptions_and_errors() -> None:
+    events = decode(frame("throttlingException", b"{}", "exception"), frame("InternalError", b"oops", "error"))
+    assert events == [
+        ServerSentEvent(b"{}", "exception:throttlingException"),
+        ServerSentEvent(b'{"message":"oops"}', "error:InternalError"),
+    ]
+
+
+def test_headers_of_every_kind() -> None:
+    values = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
+    odd = b"".join(b"\x01x" + bytes([kind]) + b"\xff" * size for kind, size in values.items())
+    odd += b"\x01b\x06\x00\x03abc"
+    assert decode(framed(odd + header(":event-type", "e"), b"p")) == [ServerSentEvent(b"p", "e")]
+
+
+@pytest.mark.parametrize("at", range(len(GOOD)))
+def test_any_damaged_byte_is_seen(at: int) -> None:
+    damaged = bytearray(GOOD)
+    damaged[at] ^= 0x01
+    with pytest.raises(BadResponse):
+        decode(bytes(damaged))
+
+
+@pytest.mark.parametrize("headers", [b"\x01x\x0a", b"\x01x", b"\x05x", b"\x01x\x07\x00\x09abc", b"\x01x\x04ab"])
+def test_headers_that_are_none(headers: bytes) -> None:
+    with pytest.raises(InvalidBody, match="header"):
+        decode(framed(headers, b"p"))
+
+
+def test_a_frame_shorter_than_its_headers() -> None:
+    import zlib
+
+    prelude = (16).to_bytes(4) + (1).to_bytes(4)
+    with pytest.raises(InvalidBody, match="shorter"):
+        decode(prelude + zlib.crc32(prelude).to_bytes(4))
+
+
+def test_a_frame_that_is_too_large_is_refused_by_its_prelude(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventstream, "MAX_EVENT", 100)
+    with pytest.raises(ResponseTooLarge, match="100 bytes"):
+        decode(frame("e", b"x" * 100)[:12])
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_noise_gives_only_typed_errors(headers: bytes, noise: bytes) -> None:
+    for stream in (noise, GOOD + noise, framed(headers, noise)):
+        with suppress(BadResponse):
+            decode(stream)
