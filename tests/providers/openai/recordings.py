@@ -10,10 +10,16 @@ import openai
 from recorded import Exchange, Reading, folded, parsed, wire
 
 from llmsdk.reply import Reply
-from llmsdk_providers.openai import OpenAI, Settings
+from llmsdk_providers.openai import OpenAI, Settings, hosts
 
 BASE = "http://127.0.0.1:1/v1"
 PROVIDER = OpenAI("recorded", Settings(base_url=BASE))
+
+
+def provider(name: str) -> OpenAI:
+    """The host's own row, where it has one."""
+    kind: type[OpenAI] = getattr(hosts, name) if name in hosts.HOSTS else OpenAI
+    return kind("recorded", Settings(base_url=BASE))
 
 
 def embed(exchange: Exchange, count: int) -> Reply:
@@ -103,7 +109,8 @@ def _take(reading: Reading, part: Any, calls: dict[Any, dict[str, str]]) -> None
 def _figures(usage: Mapping[str, Any]) -> tuple[tuple[int | None, ...], int]:
     """The five figures, from wherever the package keeps them, and the total."""
     inner, outer = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    cached = (inner.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("num_cached_tokens"))
+    others = (usage.get(name) for name in ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"))
+    cached = (inner.get("cached_tokens"), *others)
     five = (
         usage["prompt_tokens"], usage["completion_tokens"],
         next((value for value in cached if value), cached[0]),
