@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -210,6 +211,16 @@ def test_hints_are_for_a_shell_too(capsys: Any) -> None:
         'Write "echo:MODEL"; `llmsdk models echo` lists what it offers.' in say(capsys, "chat", "hi", "-m", "echo")[2]
     )
     assert "-m local:pocket" in say(capsys, "chat", "hi", "-m", "", "--config", os.devnull)[2]
+
+
+def test_a_warning_is_one_line_without_a_place_in_our_code(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMSDK_XYZZY", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, out, err = say(capsys, "chat", "hi")
+    assert (code, out) == (0, "hello there\n")
+    assert set(err.splitlines()) == {err.splitlines()[0]}
+    assert err.startswith("warning: env LLMSDK_XYZZY means nothing to llmsdk")
 
 
 def test_a_nul_in_a_document_names_the_document(capsys: Any, place: Path) -> None:

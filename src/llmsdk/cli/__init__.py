@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from llmsdk.errors import ConfigError, InputError, LLMError, MissingExtra
@@ -28,10 +29,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: Sequence[str] | None) -> int:
     from llmsdk.cli.app import app
-    from llmsdk.cli.terminal import complain
+    from llmsdk.cli.terminal import caution, complain
 
     try:
-        app(args=args, prog_name="llmsdk")
+        with warnings.catch_warnings():
+            warnings.showwarning = caution
+            app(args=args, prog_name="llmsdk")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:

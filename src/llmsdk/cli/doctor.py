@@ -57,7 +57,9 @@ def report(path: Path | None) -> int:
 def _report_providers(console: Console, registry: Any) -> int:
     wanted = _wanted(registry.config)
     faults = {name: fault for name in _names(registry) if (fault := _fault(registry, name, wanted.get(name, ())))}
-    _section(console, "providers", (_provider(registry, name, faults.get(name)) for name in _names(registry)))
+    _section(
+        console, "providers", (_provider(registry, name, faults.get(name), name in wanted) for name in _names(registry))
+    )
     broken = {name: fault for name, fault in faults.items() if name in wanted}
     if broken:
         _section(console, "to be mended", _mending(broken))
@@ -195,16 +197,19 @@ def _fault(registry: Any, name: str, models: Iterable[str]) -> LLMError | None:
     return None
 
 
-def _provider(registry: Any, name: str, fault: LLMError | None) -> Row:
+def _provider(registry: Any, name: str, fault: LLMError | None, wanted: bool) -> Row:
     installed = {item.name: item.origin for item in registry.installed()}
     kind = registry.config.providers.get(name, {}).get("kind", name)
     origin = installed.get(kind, "given by path" if ":" in kind else "not installed")
-    return escape(name), _state(registry, name, fault), escape(origin if kind == name else f"kind {kind}, {origin}")
+    state = _ready(registry, name) if fault is None else _unready(fault, wanted)
+    return escape(name), state, escape(origin if kind == name else f"kind {kind}, {origin}")
 
 
-def _state(registry: Any, name: str, fault: LLMError | None) -> str:
-    if fault is not None:
-        return f"[yellow]{escape(printable(fault.message))}[/]"
+def _unready(fault: LLMError, wanted: bool) -> str:
+    return f"[{'red' if wanted else 'dim'}]{escape(printable(fault.message))}[/]"
+
+
+def _ready(registry: Any, name: str) -> str:
     source = registry.key_source(name)
     return f"[green]ready[/], key set (from {escape(source)})" if source else "[green]ready[/], no key"
 

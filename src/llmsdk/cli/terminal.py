@@ -31,6 +31,12 @@ def complain(error: LLMError) -> None:
         console.print(f"[dim] hint:[/] {escape(printable(hint))}")
 
 
+def caution(message: Warning | str, *_: Any) -> None:
+    """A warning in one line, without the place in a library's code that Python shows."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"[yellow]warning:[/] {escape(printable(told(str(message))))}")
+
+
 def text_or_stdin(text: str | None, *, what: str = "text") -> str:
     """The argument, or what is piped in where it is ``-`` or missing.
 
@@ -74,7 +80,7 @@ def about(result: Result) -> None:
     """What the answer cost, for a reader at a terminal, and its warnings for everybody."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in result.warnings:
-        console.print(f"[yellow]warning:[/] {escape(printable(told(warning)))}")
+        caution(warning)
     if console.is_terminal:
         console.print(f"[dim]{escape(stats(result))} · {escape(printable(result.provider))}:{escape(result.model)}[/]")
 
