@@ -172,7 +172,7 @@ class Candidate:
         if self._finished or (said in _UNSPECIFIED and not whole):
             return
         self._finished = True
-        raw = None if said in _UNSPECIFIED else _NUMBERS.get(said, str(said)) if isinstance(said, str | int) else None
+        raw = _word(said)
         yield from self._calls.end()
         reason = finish.reason(raw, FINISH, called=bool(self._calls))
         if reason in ("error", "other") and (words := string(item.get("finishMessage"))):
@@ -216,6 +216,15 @@ class Candidate:
         kind = next(name for name in part if name not in ("thoughtSignature", "thought"))
         yield self._opaque(dict(part))
         yield Info(warning=f"a part of the reply of the kind {kind!r:.40} is in .raw only")
+
+
+def _word(said: Any) -> str | None:
+    """The reason in Google's words."""
+    if said in _UNSPECIFIED:
+        return None
+    if isinstance(said, int):
+        return _NUMBERS.get(said, str(said))
+    return said if isinstance(said, str) else None
 
 
 # --- logprobs -----------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ BATCH = 250
 """Texts that ``:predict`` takes at once; the Gemini embedding models take one."""
 _WAYS = (
     'Set token = { env = "..." } to what `gcloud auth print-access-token` says, or pass token_provider in code: '
-    "docs/providers/gemini.md shows it with google-auth in three lines."
+    "docs/providers/vertex.md shows it with google-auth in three lines."
 )
 
 

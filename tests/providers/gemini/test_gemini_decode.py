@@ -295,7 +295,7 @@ def test_a_stream_as_an_array_is_refused_in_clear_words() -> None:
 
 # --- both ways agree ----------------------------------------------------------------------------------------------
 
-WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=8)
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=8)
 SIGNED = st.fixed_dictionaries({}, optional={"thoughtSignature": st.sampled_from(["YQ==", "Yg=="])})
 TEXTS = st.builds(lambda text, more: {"text": text, **more}, WORDS, SIGNED)
 THOUGHTS = st.builds(lambda text, more: {"text": text, "thought": True, **more}, WORDS, SIGNED)

@@ -20,7 +20,7 @@ from llmsdk_providers.gemini import Gemini, Settings, Vertex, VertexSettings
 BASE = "http://127.0.0.1:1"
 GEMINI = Gemini("recorded", Settings(base_url=BASE))
 VERTEX = Vertex("recorded", VertexSettings(base_url=BASE, project="p"))
-HOSTS = {"google": GEMINI, "vertex": VERTEX}
+HOSTS: dict[str, Gemini | Vertex] = {"google": GEMINI, "vertex": VERTEX}
 METHODS = (":generateContent", ":streamGenerateContent", "(fixture)")
 OTHER_APIS = ("src/interactions/", "google-vertex-embedding.json")
 """Fixtures without an address that are no replies of ``:generateContent``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from dialects import CANARY, five_verbs, refusal
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from recorded import folded
 from servers.gemini_server import MODELS, SIGNATURE, GeminiServer
 from servers.openai_server import embedding
@@ -75,7 +75,8 @@ def test_a_schema_and_tools(client: Client, server: GeminiServer, stream: bool) 
     (call,) = result.tool_calls
     assert (call.name, call.arguments) == ("get_weather", {"city": "Paris"})
     answer = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
-    done = client.chat([{"role": "user", "content": asked}, result.message, answer], tools=[TOOL])
+    conversation: list[Any] = [{"role": "user", "content": asked}, result.message, answer]
+    done = client.chat(conversation, tools=[TOOL])
     assert done.text == "The tool says: sunny"
     back = server.requests[-1].json["contents"]
     assert back[1]["parts"] == [
@@ -102,20 +103,19 @@ def test_refusals(client: Client, server: GeminiServer) -> None:
     assert isinstance(refusal(client, model=f"{host}:nobody"), NotFound)
     details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3.5s"}]
     slow = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": f"slow {CANARY}", "details": details}}
-    for body in (slow,):
-        server.script(status=429, body=body)
-        error = refusal(client)
-        assert isinstance(error, RateLimited)
-        assert error.retry_after == 3.5
-    server.key = "another"
+    server.script(status=429, body=slow)
     error = refusal(client)
-    assert isinstance(error, Unauthorized)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == 3.5
+    server.key = "another"
+    assert isinstance(refusal(client), Unauthorized)
 
 
 def test_what_it_cannot_is_told_before_anything_is_sent(client: Client, server: GeminiServer) -> None:
-    for fields in ({"logprobs": 3}, {"logit_bias": {1: 2.0}}, {"parallel_tool_calls": False, "tools": [TOOL]}):
+    cases: list[Any] = [{"logprobs": 3}, {"logit_bias": {1: 2.0}}, {"parallel_tool_calls": False, "tools": [TOOL]}]
+    for fields in cases:
         with pytest.raises(Unsupported):
-            client.chat("Hello!", **fields)  # type: ignore[call-overload]
+            client.chat("Hello!", **fields)
     assert server.requests == []
 
 
@@ -139,7 +139,7 @@ def ask(provider: Any, operation: str, *arguments: Any) -> Any:
 
 @pytest.fixture
 def gemini(server: GeminiServer) -> Gemini:
-    return Gemini("mine", Settings(api_key=CANARY, base_url=server.origin))  # type: ignore[arg-type]
+    return Gemini("mine", Settings(api_key=SecretStr(CANARY), base_url=server.origin))
 
 
 def vertex(server: GeminiServer, **fields: Any) -> Vertex:
@@ -156,7 +156,8 @@ def test_embeddings_in_portions(server: GeminiServer, gemini: Gemini) -> None:
     server.script(body={"embeddings": [{"values": [1, 2]}], "usageMetadata": {"promptTokenCount": 4}})
     reply = ask(gemini, "embed", "gemini-embedding-001", ["x"])
     assert (reply.output, reply.usage) == (((1.0, 2.0),), Usage(4, 0))
-    for body in ({}, {"embeddings": [{"values": ["x"]}]}, {"embeddings": [{}, {}]}):
+    wrong: list[Any] = [{}, {"embeddings": [{"values": ["x"]}]}, {"embeddings": [{}, {}]}]
+    for body in wrong:
         server.script(body=body)
         with pytest.raises(InvalidBody):
             ask(gemini, "embed", "gemini-embedding-001", ["x"])
