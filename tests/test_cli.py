@@ -600,6 +600,7 @@ def test_trust_shows_the_file_and_remembers_it(capsys: Any, place: Path, monkeyp
 
 def test_trust_needs_a_file_that_can_be_read(capsys: Any, place: Path) -> None:
     assert say(capsys, "trust")[2].startswith("error: no llmsdk.toml here or above")
+    assert "hint: Give the path of an llmsdk.toml" in say(capsys, "trust", "gone.toml")[2]
     (place / "llmsdk.toml").write_text("broken = = 1")
     code, _, err = say(capsys, "trust")
     assert code == 2

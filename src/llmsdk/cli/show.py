@@ -92,6 +92,9 @@ def trust_file(path: Path | None) -> None:
     if path is None:
         raise ConfigError(f"no {PROJECT_FILE} here or above, up to the repository's root", hint="Name the file.")
     path = path / PROJECT_FILE if path.is_dir() else path
+    if not path.is_file():
+        hint = f"Give the path of an {PROJECT_FILE}, or nothing to take the one found from here."
+        raise ConfigError(f"{path}: there is no such file", hint=hint)
     loaded = load(path)
     console = Console(highlight=False, soft_wrap=True)
     for key, source in sorted(loaded.sources.items()):

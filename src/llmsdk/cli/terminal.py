@@ -31,7 +31,7 @@ def complain(error: LLMError) -> None:
         console.print(f"[dim] hint:[/] {escape(printable(hint))}")
 
 
-def caution(message: Warning | str, *_: Any) -> None:
+def caution(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning in one line, without the place in a library's code that Python shows."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(f"[yellow]warning:[/] {escape(printable(told(str(message))))}")
