@@ -76,9 +76,10 @@ class AnthropicServer(HTTPServer):
         return Answer(answer.status, answer.body, headers | dict(answer.headers))
 
     def _route(self, request: Recorded) -> Answer:
-        if request.headers.get("x-api-key") != self.key:
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if request.headers.get("x-api-key", bearer) != self.key:
             raise Refusal("invalid x-api-key", "authentication_error")
-        if request.headers.get("anthropic-version") != "2023-06-01":
+        if request.headers.get("anthropic-version") not in ("2023-06-01", "2026-10-21"):
             raise Refusal("anthropic-version: header is required")
         match (request.method, request.path):
             case ("POST", "/v1/messages"):

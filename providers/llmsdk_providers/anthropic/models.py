@@ -17,7 +17,7 @@ _NEW = re.compile(r"claude-(?P<family>[a-z]+)-(?P<major>\d{1,2})(?:-(?P<minor>\d
 _OLD = re.compile(r"claude-(?P<major>\d)(?:-(?P<minor>\d))?-(?P<family>[a-z]+)")
 _UNNUMBERED = re.compile(r"claude-(?P<family>mythos|fable)")
 _TOOLS = frozenset({"max_tokens", "stop", "tool_choice", "parallel_tool_calls"})
-_SAMPLING = frozenset({"temperature", "top_p", "top_k"})
+SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 _MAX_TOKENS = (((4, 6), 128_000), ((4, 5), 64_000), ((3, 7), 64_000), ((3, 5), 8192), ((3, 0), 4096))
 """The most tokens of output, from each version on."""
 
@@ -81,7 +81,7 @@ class Claude:
 
     @property
     def capabilities(self) -> Capabilities:
-        options = _TOOLS | (_SAMPLING if self.samples else set()) | ({"reasoning"} if self._thinks else set())
+        options = _TOOLS | (SAMPLING if self.samples else set()) | ({"reasoning"} if self._thinks else set())
         return Capabilities(
             schema="strict" if self.binds else "json", tools=True, options=options, context=self.context
         )

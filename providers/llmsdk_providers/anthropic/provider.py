@@ -17,10 +17,12 @@ from llmsdk.types import Event, Model, Output, Request, TokenCount
 from llmsdk.wire import Hosted, faults, parse
 from llmsdk_providers.anthropic import encode, schema
 from llmsdk_providers.anthropic.decode import CODES, Answer, Decoder
-from llmsdk_providers.anthropic.models import known
+from llmsdk_providers.anthropic.models import SAMPLING, known
 from llmsdk_providers.anthropic.settings import BASE_URL, ENDPOINTS, VARIABLE
 from llmsdk_providers.anthropic.settings import Settings as AnthropicSettings
 
+WITHOUT_SAMPLING = "2026-10-21"
+"""From this version of the API on, no model takes them."""
 MAX_PAGES = 20
 """Pages of the list of models that are read."""
 _NOT_COUNTED = frozenset({
@@ -60,7 +62,8 @@ class Anthropic(Hosted):
         return ("anthropic",)
 
     def capabilities(self, model: str) -> Capabilities:
-        return known(model).capabilities
+        can = known(model).capabilities
+        return replace(can, options=can.options - SAMPLING) if self._anthropic.version >= WITHOUT_SAMPLING else can
 
     # --- generate -----------------------------------------------------------------------------------------------
 

@@ -363,6 +363,8 @@ def test_names_of_models(name: str, family: str, version: tuple[int, int] | None
 def test_sampling_is_declared_where_it_is_taken() -> None:
     assert "temperature" in PROVIDER.capabilities("claude-sonnet-4-6").options
     assert "temperature" not in PROVIDER.capabilities("claude-opus-4-7").options
+    newer = Anthropic("a", Settings(api_key=KEY, version="2026-10-21"))  # type: ignore[arg-type]
+    assert "temperature" not in newer.capabilities("claude-sonnet-4-6").options
     with pytest.raises(InputError, match="temperature"):
         body(temperature=1.5)
 
