@@ -26,6 +26,7 @@ _HOSTS = (
 )  # fmt: skip
 """Rows of the chat-completions dialect."""
 BUILT_IN: Mapping[str, str] = {
+    "mistral": "llmsdk_providers.mistral:Mistral",
     "anthropic": "llmsdk_providers.anthropic:Anthropic",
     **{name: f"llmsdk_providers.openai.hosts:{name}" for name in _HOSTS},
     "ollama": "llmsdk_providers.ollama:Ollama",
