@@ -64,12 +64,19 @@ class Arena:
         return self.slots - len(self.owners)
 
     def resize(self, slots: int) -> None:
-        """Have so many slots, at least the used ones. A layer at a time, so that little is there twice."""
+        """Have so many slots, at least the used ones. A layer at a time, so that little is there twice.
+
+        If memory runs out on the way, there are as many as every layer has.
+        """
         used = len(self.owners)
-        for number, old in enumerate(self.kv):
-            new = self._layout.empty(slots, self.capacity)
-            new[:used] = old[:used]
-            self.kv[number] = new
+        try:
+            for number, old in enumerate(self.kv):
+                new = self._layout.empty(slots, self.capacity)
+                new[:used] = old[:used]
+                self.kv[number] = new
+        finally:
+            least = min(map(len, self.kv))
+            self.kv = [kv[:least] for kv in self.kv]
 
     def add(self, owner: Context) -> Slot:
         """Give a spare slot away."""
@@ -158,7 +165,9 @@ class Arenas:
 
     def _arena(self, tokens: int) -> Arena:
         pages = min(1 << (-(-tokens // PAGE) - 1).bit_length(), self.memory.limit)
-        return self._arenas.setdefault(pages, Arena(self._layout, pages * PAGE))
+        if pages not in self._arenas:
+            self._arenas[pages] = Arena(self._layout, pages * PAGE)
+        return self._arenas[pages]
 
     def _grow(self, arena: Arena) -> bool:
         """One more slot, and half as many again where there is room, so that not every newcomer moves all others."""
@@ -171,5 +180,8 @@ class Arenas:
         return True
 
     def _resize(self, arena: Arena, slots: int) -> None:
-        self.memory.taken += (slots - arena.slots) * arena.capacity // PAGE
-        arena.resize(slots)
+        before = arena.slots
+        try:
+            arena.resize(slots)
+        finally:
+            self.memory.taken += (arena.slots - before) * arena.capacity // PAGE

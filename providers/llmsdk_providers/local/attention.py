@@ -78,21 +78,17 @@ class Chunk:
         self._masks: dict[int | None, Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
-        cache = self._slot.arena.kv[layer][self._slot.index]
-        cache[:, :, self.positions.start : self.positions.stop] = kv.permute(1, 2, 0, 3)
-        cache = cache[:, :, : self.positions.stop, None]
-        return _rows(query, cache, self._mask(query, window))
-
-    def _mask(self, like: Tensor, window: int | None) -> Tensor | None:
         import torch
 
-        end = self.positions.stop
-        if len(self.positions) == 1 and (window is None or window >= end):
-            return None
+        cache = self._slot.arena.kv[layer][self._slot.index]
+        cache[:, :, self.positions.start : self.positions.stop] = kv.permute(1, 2, 0, 3)
+        start, end = self.positions.start, self.positions.stop
+        cache = cache[:, :, :end, None]
+        if (window is None or window >= end) and (start == 0 or start + 1 == end):
+            return _rows(query, cache, None, causal=start == 0)
         if window not in self._masks:
-            ends = torch.arange(self.positions.start, end)
-            self._masks[window] = _causal(ends, end, window, like)
-        return self._masks[window]
+            self._masks[window] = _causal(torch.arange(start, end), end, window, query)
+        return _rows(query, cache, self._masks[window])
 
 
 class Branches:
@@ -140,17 +136,17 @@ def _causal(ends: Tensor, reach: int, window: int | None, like: Tensor) -> Tenso
     return like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
 
 
-def _rows(query: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
-    """All rows of one sequence. ``cache`` is ``[2, kv_heads, tokens, 1, head_dim]``."""
+def _rows(query: Tensor, cache: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    """All rows of one sequence. ``cache`` is ``[2, kv_heads, tokens, 1, head_dim]``; ``causal`` if that is all."""
     heads = query.permute(1, 2, 0, 3)
     keys, values = cache.transpose(2, 3).expand(-1, -1, query.shape[2], -1, -1)
-    return _attention(heads, keys, values, mask).permute(2, 0, 1, 3)
+    return _attention(heads, keys, values, mask, causal=causal).permute(2, 0, 1, 3)
 
 
-def _attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def _attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
     import torch
 
-    return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
 
 
 def crews(pieces: Sequence[Piece]) -> list[Decodes | Chunk]:

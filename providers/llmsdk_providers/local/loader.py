@@ -87,7 +87,9 @@ def load_runner(folder: ModelFolder, settings: LocalSettings) -> Model:
             return _load_module(folder, settings, device, dtype)
         _set_threads(settings, plan.parameters)
         with _LOADING, _quiet():
-            return Native(plan.build(dtype, _bar), kv_bytes(settings))
+            decoder = plan.build(dtype, _bar)
+        tokens = settings.max_batch * (settings.max_len or folder.window or plan.config.max_position_embeddings)
+        return Native(decoder, kv_bytes(settings, tokens * plan.shape.numbers_per_token * dtype.itemsize))
     except Exception as error:
         raise _fault(error, folder) from error
 

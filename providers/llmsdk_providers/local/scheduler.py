@@ -11,6 +11,7 @@ is computed anew when there is room. Since none is admitted that does not fit by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsdk.errors import LLMError, NumericalFault
@@ -115,9 +116,9 @@ class Scheduler:
         """Advance ``works``, which are in the order of their arrival and not over."""
         for work in works:
             if work.context is None:
-                self._guard(work, work.begin)
+                self._guard(work, work.begin, self._model)
             elif not work.context.todo:
-                self._guard(work, work.branch)
+                self._guard(work, work.branch, self._model)
         chosen = self._choose([(work, work.context) for work in works if not work.over and work.context is not None])
         for group in [chosen] if self._model.together else [[one] for one in chosen]:
             self._compute(group)
@@ -125,8 +126,7 @@ class Scheduler:
     def release(self, work: Work) -> None:
         """Let go of a work that is over."""
         if work.context is not None:
-            if work.context.home is not None:
-                self._model.keep(work.context)
+            self._keep([work.context])
             self._model.release(work.context)
             work.context = None
 
@@ -136,18 +136,28 @@ class Scheduler:
         contexts = [context for _, context in works]
         writing, reading = [], []
         for work, context in works:
-            if context.home is not None and context.todo == 1 and self._grow(context, contexts):
+            if context.home is not None and context.todo == 1 and self._grow(work, context, contexts):
                 writing.append((work, Piece(context, 1)))
-            elif context.todo:
+            elif context.todo and not work.over:
                 reading.append((work, context))
         return writing + self._share(self._placed(reading), BUDGET - len(writing))
 
-    def _grow(self, context: Context, contexts: Sequence[Context]) -> bool:
+    def _grow(self, work: Work, context: Context, contexts: Sequence[Context]) -> bool:
         """Make room for one more id, if need be in the place of those that came last."""
-        while context.home is not None and not self._model.place(context):
+        while context.home is not None and not self._place(work, context):
             latest = next(other for other in reversed(contexts) if other.home is not None)
-            self._model.release(latest)
+            self._model.release(context if work.over else latest)
         return context.home is not None
+
+    def _place(self, work: Work, context: Context) -> bool:
+        placed = False
+
+        def place() -> None:
+            nonlocal placed
+            placed = self._model.place(context)
+
+        self._guard(work, place)
+        return placed
 
     def _placed(self, works: Iterable[tuple[Work, Context]]) -> list[tuple[Work, Context]]:
         """Those that have memory, or get it now. Where one must wait for it, those behind it wait too.
@@ -158,8 +168,8 @@ class Scheduler:
         short = False
         for work, context in works:
             if context.home is None and not self._model.soon(context, [other for _, other in found]):
-                short = short or not self._model.place(context)
-            if context.home is not None:
+                short = short or not (self._place(work, context) or work.over)
+            if context.home is not None and not work.over:
                 found.append((work, context))
         return found
 
@@ -192,25 +202,45 @@ class Scheduler:
                 for one in group:
                     self._compute([one])
             return
-        for context in read:
-            self._model.keep(context)
+        self._keep(read)
         self._give(last, logits)
 
+    def _keep(self, contexts: Sequence[Context]) -> None:
+        """Remember what is computed. What there is no memory for is not kept: it is only there to save time."""
+        with suppress(Exception):
+            for context in contexts:
+                if context.home is not None:
+                    self._model.keep(context)
+
     def _give(self, works: Sequence[Work], logits: Any) -> None:
-        draw = [n for n, work in enumerate(works) if work.sampler is not None]
-        samplers = [sampler for work in works if (sampler := work.sampler) is not None]
-        tokens: dict[int, int | None] = {}
-        if draw:
-            tokens = dict(zip(draw, pick(samplers, logits if len(draw) == len(works) else logits[draw]), strict=True))
+        """Choose the next tokens in one pass over all rows. If it fails, each by itself, as above."""
+        try:
+            tokens = self._pick(works, logits)
+        except Exception as error:  # noqa: BLE001 - see above
+            found = fault(error)
+            if len(works) == 1:
+                works[0].fail(found)
+            else:
+                for n, work in enumerate(works):
+                    self._give([work], logits[n : n + 1])
+            return
         for n, work in enumerate(works):
             if n in tokens and tokens[n] is None:
                 work.fail(not_a_number())
             else:
                 self._guard(work, work.accept, logits[n], tokens.get(n))
 
+    def _pick(self, works: Sequence[Work], logits: Any) -> dict[int, int | None]:
+        """Of those that have a sampler the next token, by their number."""
+        rows = {n: sampler for n, work in enumerate(works) if (sampler := work.sampler) is not None}
+        if not rows:
+            return {}
+        given = logits if len(rows) == len(works) else logits[list(rows)]
+        return dict(zip(rows, pick(list(rows.values()), given), strict=True))
+
     def _guard(self, work: Work, step: Callable[..., None], *given: Any) -> None:
         try:
-            step(*given or (self._model,))
+            step(*given)
         except Exception as error:  # noqa: BLE001 - see above
             work.fail(fault(error))
 

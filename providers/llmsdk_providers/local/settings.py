@@ -31,7 +31,8 @@ class LocalSettings(Settings):
     max_batch: int = Field(default=16, ge=1)
     """Sequences that run at the same time in one model; more wait their turn."""
     kv_memory: int | None = Field(default=None, ge=1)
-    """MiB for keys and values of all sequences of one model; ``None`` is a quarter of the machine's memory."""
+    """MiB for keys and values of all sequences of one model; ``None`` is twice what ``max_batch`` of them can have, or
+    a quarter of the machine's memory if that is less."""
     max_len: int | None = Field(default=None, ge=2)
     """Tokens of prompt and reply together, where the model's own window is to be cut."""
     max_tokens: int = Field(default=512, ge=1)
@@ -87,11 +88,13 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def kv_bytes(settings: LocalSettings) -> int:
-    """Memory for the keys and values of a model, which is taken as it is needed."""
+def kv_bytes(settings: LocalSettings, most: int) -> int:
+    """Memory for the keys and values of a model, taken as it is needed. ``most`` is what all sequences can have."""
     if settings.kv_memory is not None:
         return settings.kv_memory * 2**20
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # a system that does not say
-        return 2**30
+        here = 2**32
+    # Twice as much as can run: the rest is for what has run.
+    return min(here // 4, 2 * most)

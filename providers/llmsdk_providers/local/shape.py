@@ -59,6 +59,11 @@ class Shape:
         """Query heads that share a head of keys and values."""
         return self.heads // self.kv_heads
 
+    @property
+    def numbers_per_token(self) -> int:
+        """What the keys and values of a token take, in all layers."""
+        return 2 * len(self.windows) * self.kv_heads * self.head_dim
+
 
 def why_not(config: Any, dtype: torch.dtype, device: torch.device) -> str | None:
     """Why the own decoder cannot run such a model exactly; ``None`` if it can."""

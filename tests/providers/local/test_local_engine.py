@@ -30,6 +30,11 @@ class Nothing:
         context.home = self
         return True
 
+    def soon(self, context: Context, others: object) -> bool:
+        return False
+
+    def keep(self, context: Context) -> None: ...
+
     def release(self, context: Context) -> None:
         context.home, context.computed = None, 0
 
@@ -363,12 +368,14 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
         "class Nothing:\n"
         "    together = True\n"
         "    whole_prompts = False\n"
-        "    def place(self, context): return True\n"
-        "    def forward(self, pieces): time.sleep(0.01); return []\n"
+        "    def soon(self, context, others): return False\n"
+        "    def place(self, context): context.home = 1\n"
+        "    def forward(self, pieces): time.sleep(0.01); return [None]\n"
         "class Endless:\n"
         "    cancelled = over = False\n"
         "    context = sampler = None\n"
-        "    def begin(self, model): self.context = Context([0, 0])\n"
+        "    def begin(self, model): self.context = Context([0])\n"
+        "    def accept(self, logits, token): pass\n"
         "    def fail(self, error): print(type(error).__name__)\n"
         "    def drop(self): print('dropped')\n"
         "    def deliver(self): pass\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -168,6 +169,15 @@ def test_short_memory_makes_the_latest_start_anew(tiny: Callable[[str], Path]) -
     assert len(released) > 3, "more than at the end of each"
 
 
+def test_a_storm_of_cancellations_leaves_nothing_behind(tiny: Callable[[str], Path]) -> None:
+    model, rng = native(tiny("llama"), 40), random.Random(3)  # noqa: S311
+    works = [Reply([rng.randrange(400) for _ in range(rng.randrange(1, 90))], 20) for _ in range(128)]
+    starts = [rng.randrange(60) for _ in works]
+    run(model, works, starts, [start + rng.randrange(8) for start in starts])
+    model.arenas.trim()
+    assert model.arenas.memory.taken == len(model.prefixes)
+
+
 # --- the decision -------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +233,41 @@ def test_a_fault_ends_its_own_sequence_alone(tiny: Callable[[str], Path]) -> Non
     assert [work.text for work in good] == [alone(folder, text)[1][:20] for text in TEXTS[:3]]
     assert "bad 7" in str(bad.error)
     assert "of its own" in str(fails.error)
+
+
+def test_running_out_of_memory_for_keys_and_values_ends_one_request(
+    tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The allocator's real error, in the midst of giving a sequence a slot: nothing is half given."""
+    folder, model = tiny("llama"), native(tiny("llama"))
+    empty, calls = Layout.empty, []
+
+    def short(self: Layout, slots: int, capacity: int) -> Any:
+        if capacity == 4 * PAGE and calls.append(capacity) is None and len(calls) % 4 == 0:  # after two, a layer each
+            torch.empty(2**50)
+        return empty(self, slots, capacity)
+
+    monkeypatch.setattr(Layout, "empty", short)
+    good, bad = Reply(alone(folder, "Once upon")[0], 30), Reply(list(range(100)), 5)
+    run(model, [good, bad])
+    assert good.text == alone(folder, "Once upon")[1][:30]
+    assert isinstance(bad.error, OutOfMemory)
+    run(model, [again := Reply(alone(folder, "x")[0], 30)])
+    assert again.text == alone(folder, "x")[1][:30]
+
+
+def test_a_draw_that_fails_ends_its_own_sequence_alone(tiny: Callable[[str], Path]) -> None:
+    folder = tiny("llama")
+
+    class Bad(Reply):
+        def begin(self, model: Model) -> None:
+            self.context = Context(list(self.prompt))
+            self.sampler = Sampler(Sampling(repetition_penalty=2.0), self.prompt, 3)
+
+    good, bad = Reply(alone(folder, "x")[0], 10), Bad([1, 2], 10)
+    run(native(folder), [bad, good])
+    assert good.text == alone(folder, "x")[1][:10]
+    assert bad.error is not None
 
 
 # --- prefixes -----------------------------------------------------------------------------------------------------
@@ -385,7 +430,7 @@ def test_a_request_beyond_all_memory_is_refused_before_anything_is_computed(
 ) -> None:
     folder, pages = tiny("llama"), 3
     size = native(folder).arenas._layout.page_bytes
-    monkeypatch.setattr(loader_module, "kv_bytes", lambda settings: pages * size)
+    monkeypatch.setattr(loader_module, "kv_bytes", lambda *given: pages * size)
     provider = fresh()
     tokens = pages * PAGE - provider.count(Request(str(folder), "dog")).value
     ends = [finish_of(ask(provider, Request(str(folder), "dog", max_tokens=tokens)))]
