@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recorded import Exchange, fold, folded, load, read, sizes, wire
@@ -74,11 +75,10 @@ def test_every_block_goes_back_as_it_came(shared_data: Path) -> None:
     assert compared > 90
 
 
-def plain(content: object) -> list[dict[str, object]]:
+def plain(content: Any) -> list[dict[str, Any]]:
     """Blocks without what is empty, and with neighbouring plain texts as one."""
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    assert isinstance(blocks, list)
-    whole: list[dict[str, object]] = []
+    whole: list[dict[str, Any]] = []
     for block in blocks:
         kept = {
             key: value for key, value in block.items() if value is not None and not (key == "citations" and not value)
