@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from llmsdk.errors import LLMError
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+TOKENS = 128
+"""Of candidates in one pass: each has the logits of a whole vocabulary."""
+
+
 class Scoring:
-    """Candidates under way: the prompt in pieces, then ``batch`` candidates a step."""
+    """Candidates under way: the prompt in pieces, then up to ``batch`` candidates a step."""
 
     def __init__(
         self, prompt: tuple[int, ...], rows: Sequence[tuple[int, ...]], batch: int, mailbox: Mailbox[Delivery]
@@ -52,8 +57,7 @@ class Scoring:
     def branch(self, model: Model) -> None:
         """Score the next candidates."""
         assert self.context is not None
-        done = len(self._scores)
-        self._scores += self._scored(self._rows[done : done + self._batch], self.context, model)
+        self._scores += self._scored(self._next(), self.context, model)
         if len(self._scores) == len(self._rows):
             self._end(Output(tuple(self._scores)))
 
@@ -70,6 +74,12 @@ class Scoring:
         if self._out:
             out, self._out = self._out, []
             self._mailbox.put(*out)
+
+    def _next(self) -> Sequence[tuple[int, ...]]:
+        """As many candidates as may be computed together, at least one."""
+        rows = self._rows[len(self._scores) :][: self._batch]
+        sizes = accumulate(map(len, rows))
+        return rows[: max(1, sum(size <= TOKENS for size in sizes))]
 
     def _scored(self, rows: Sequence[tuple[int, ...]], context: Context, model: Model) -> list[Score]:
         assert self._first is not None

@@ -194,6 +194,41 @@ def test_a_tied_model_with_a_head_of_its_own(tmp_path: Path) -> None:
     torch.testing.assert_close(step(native(folder), Context(ids), len(ids)), theirs, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
+def test_loading_takes_little_more_than_the_weights(tmp_path: Path) -> None:
+    """In a process of its own, whose peak so far is what importing takes."""
+    import subprocess
+    import sys
+
+    from safetensors.torch import save_file
+    from transformers import Qwen3Config
+
+    from llmsdk_providers.local.shape import Shape
+    from llmsdk_providers.local.weights import expected
+
+    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 8}
+    config = Qwen3Config(vocab_size=8192, head_dim=64, num_key_value_heads=4, tie_word_embeddings=False, **sizes)
+    config.save_pretrained(tmp_path)
+    weights = {name: torch.zeros(size) for name, size in expected(Shape.of(config)).items()}
+    save_file(weights, tmp_path / "model.safetensors")
+    code = (
+        "import sys, torch; from pathlib import Path\n"
+        "from llmsdk_providers.local.native import draw_up\n"
+        "def status(key):\n"
+        "    lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024\n"
+        "plan = draw_up(Path(sys.argv[1]), torch.float32, torch.device('cpu'))\n"
+        "Path('/proc/self/clear_refs').write_text('5')\n"  # the peak begins anew
+        "before = status('VmRSS')\n"
+        "decoder = plan.build(torch.float32)\n"
+        "print(4 * plan.parameters, status('VmRSS') - before, status('VmHWM') - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    kept, now, peak = map(int, done.stdout.split())
+    assert 0.9 * kept < now
+    assert peak < 1.15 * kept
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,11 @@ def test_the_prompt_is_computed_once_and_candidates_together(
     few = scores(fresh(max_batch=4), Request(str(tiny("llama")), "dog"), labels)
     assert [call for call, _ in calls].count("prompt") == 1
     assert [count for call, count in calls if call == "rows"] == [4, 4, 2]
+    monkeypatch.setattr("llmsdk_providers.local.score.TOKENS", 2 * few[0].tokens + 1)
+    calls.clear()
+    assert scores(fresh(max_batch=4), Request(str(tiny("llama")), "dog"), labels)
+    assert {count for call, count in calls if call == "rows"} <= {1, 2}
+    monkeypatch.setattr("llmsdk_providers.local.score.TOKENS", 10**6)
     many = scores(fresh(max_batch=16), Request(str(tiny("llama")), "dog"), labels)
     assert calls[-1] == ("rows", 10)
     assert [score.logprob for score in few] == pytest.approx([score.logprob for score in many], abs=1e-4)
