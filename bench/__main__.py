@@ -9,6 +9,7 @@ from pathlib import Path
 
 import imports
 import install
+import local
 import overhead
 from report import Report, machine, write
 
@@ -16,12 +17,13 @@ ALL: dict[str, Callable[[int], Report]] = {
     "import": imports.measure,
     "overhead": overhead.measure,
     "install": install.measure,
+    "local": local.measure,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("names", nargs="*", metavar="import|overhead|install", default=[])
+    parser.add_argument("names", nargs="*", metavar="import|overhead|install|local", default=[])
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds of each measurement (9)")
     parser.add_argument("--json", type=Path, help="also keep the figures in this file")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
