@@ -1,8 +1,8 @@
 """Texts that have been computed before, as a tree of pages: whoever begins like one of them begins where it ends.
 
 A page is ``PAGE`` ids with their keys and values, and a branch of the tree is a text. On the CPU a hit is a copy into
-the slot of the new sequence, which costs a thousandth of computing it; so no running sequence refers to a page, and a
-page can be dropped at any time. The least recently used goes first, and leaves go before what they hang from.
+the slot of the new sequence, which is little beside computing it; so no running sequence refers to a page, and a page
+can be dropped at any time. The least recently used goes first, and leaves go before what they hang from.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Sampler:
         import torch
 
         self.rule = sampling
-        # A number a token is all that is drawn: a generator of torch's own would be thousands of bytes and slower.
+        # One number a token is all that is drawn, whatever the filters.
         self.random = random.Random(None if sampling.seed is None else sampling.seed % 2**64)  # noqa: S311
         self._bias = torch.zeros(vocabulary) if sampling.logit_bias else None
         for token, bias in sampling.logit_bias.items():
