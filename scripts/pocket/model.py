@@ -14,8 +14,9 @@ from tokens import BEGIN, END, PAD
 from torch import Tensor, nn
 
 
-GUIDED_LAYER, GUIDED_HEADS, GUIDANCE = 3, 2, 0.5
-"""Where a reply repeats a document, so many heads of this layer are told where to look; and how much that counts.
+GUIDED_LAYER, GUIDED_HEADS, TAG_LAYER, GUIDANCE = 3, 2, 1, 0.5
+"""Where a reply repeats a document, the first heads of one layer are told where to look, and the first head of another
+looks from each sentence to the number of its document; and how much that counts.
 
 Without it, finding the right sentence among similar ones is learnt last and takes several times as long."""
 
@@ -89,34 +90,43 @@ class Pocket(nn.Module):
                 scale = 0.02 / (2 * shape.layers) ** 0.5 if name.endswith(("out.weight", "down.weight")) else 0.02
                 nn.init.normal_(weight, std=0.05 if name.startswith("embed") else scale * 2)
 
-    def hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The last hidden state at every position, and the attention scores of the ``GUIDED`` heads.
+    def hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last hidden state at every position, and the attention scores of the guided heads of both layers.
 
         ``mask`` is added to the attention scores.
         """
         cos, sin = rotation(self.shape, positions)
-        x, scores = self.embed(tokens), mask
+        x, scores, tags = self.embed(tokens), mask, mask
         for number, block in enumerate(self.blocks):
             x, q, k = block(x, cos, sin, mask)
+            if number == TAG_LAYER:
+                tags = q[:, :1] @ k[:, :1].transpose(-1, -2) / self.shape.head**0.5 + mask
             if number == GUIDED_LAYER:
                 q, k = q[:, :GUIDED_HEADS], k[:, :GUIDED_HEADS]
                 scores = q @ k.transpose(-1, -2) / self.shape.head**0.5 + mask
-        return self.last(x), scores
+        return self.last(x), scores, tags
 
-    def loss(self, tokens: Tensor, positions: Tensor, mask: Tensor, learnt: Learnt, points: Tensor) -> Tensor:
+    def loss(
+        self, tokens: Tensor, positions: Tensor, mask: Tensor, learnt: Learnt, points: Tensor, tagged: Tensor
+    ) -> Tensor:
         """Weighted mean of the cross-entropy of the targets, and of where the guided heads look.
 
-        ``points`` (3, n) are rows, columns and the columns there that hold what comes next.
+        ``points`` and ``tagged`` (3, n) are rows, columns and the columns at which to look from there.
         """
-        states, scores = self.hidden(tokens, positions, mask)
+        states, scores, tags = self.hidden(tokens, positions, mask)
         logits = states.flatten(0, 1)[learnt.at] @ self.embed.weight.T
         each = functional.cross_entropy(logits, learnt.target, reduction="none")
         loss = (each * learnt.weight).sum() / learnt.weight.sum()
-        row, column, source = points
-        if not len(row):
-            return loss
-        looked = scores[row, :, column].log_softmax(-1)
-        return loss - GUIDANCE * looked.gather(-1, source[:, None, None].expand(-1, GUIDED_HEADS, 1)).mean()
+        return loss + GUIDANCE * (_astray(scores, points) + _astray(tags, tagged))
+
+
+def _astray(scores: Tensor, points: Tensor) -> Tensor:
+    """The cross-entropy of where heads look, (batch, heads, from, to), to where they should."""
+    row, column, target = points
+    if not len(row):
+        return scores.new_zeros(())
+    looked = scores[row, :, column].log_softmax(-1)
+    return -looked.gather(-1, target[:, None, None].expand(-1, looked.shape[1], 1)).mean()
 
 
 class Learnt(NamedTuple):

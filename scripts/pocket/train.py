@@ -17,7 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -107,8 +107,9 @@ def _pack(laid: Iterator[Laid], length: int = LENGTH) -> Iterator[list[Laid]]:
 def sources(shared: list[int], prompt: list[int], reply: list[int]) -> list[int]:
     """Where in ``shared`` each token of the reply stands, as far as the tokens around it tell; -1 for nowhere.
 
-    A line of the reply that is a sentence of the documents is found as a whole, its number in the tag of its document,
-    and the short answer inside of the first such sentence. Otherwise a token is found by the two before it.
+    A line of the reply that is a sentence of the documents is found as a whole, and the short answer inside of the first
+    such sentence; the number before it is to be learnt from the sentence's beginning, which knows its document. Otherwise
+    a token is found by the two before it.
     """
     found = [-1] * len(reply)
     lines = _lines(reply)
@@ -116,8 +117,7 @@ def sources(shared: list[int], prompt: list[int], reply: list[int]) -> list[int]
         begin = start + 3 + (reply[start + 3 : start + 4] == SPACE)
         if end - begin > 1 and (at := _find(shared, reply[begin:end])) is not None:
             found[begin:end] = range(at, at + end - begin)
-            tags = [n for n in range(at) if shared[n] == reply[start + 1] and shared[n - 2 : n] == TAG]
-            found[start + 1] = tags[-1] if tags else -1
+            found[start + 1] = at
             first, last = lines[0]
             first += reply[:1] == SPACE
             inside = _find(shared[at : at + end - start], reply[first:last]) if found[first] < 0 else None
@@ -129,6 +129,12 @@ def sources(shared: list[int], prompt: list[int], reply: list[int]) -> list[int]
             at = _find(shared, text[n : n + 3])
             found[n] = -1 if at is None else at + 2
     return found
+
+
+def numbers(shared: list[int]) -> list[tuple[int, int]]:
+    """From each token of the documents to the number in the tag of its document."""
+    tags = [n for n in range(2, len(shared)) if shared[n - 2 : n] == TAG]
+    return [(n, tag) for tag, end in pairwise([*tags, len(shared)]) for n in range(tag + 1, end)]
 
 
 TAG: list[int] = []
@@ -165,12 +171,21 @@ class Batch:
     weight: np.ndarray
     points: np.ndarray
     """(3, n): rows, columns, and the columns at which to look from there."""
+    tagged: np.ndarray
+    """The same for the numbers of the documents."""
 
 
-def weights(learnt: int) -> list[float]:
-    """How much each token of a reply counts: more in a short one, which decides, than in a long one, which repeats."""
-    each = min(5.0, max(1.0, 12 / learnt)) if learnt < 40 else 0.5
-    return [2 * each, *[each] * (learnt - 1)]
+def weights(reply: list[int]) -> list[float]:
+    """How much each token of a reply counts: more in a short one, which decides, than in a long one, which repeats.
+
+    The number of a document counts most: it is a single token that says much.
+    """
+    each = min(5.0, max(1.0, 12 / len(reply))) if len(reply) < 40 else 0.5
+    found = [2 * each, *[each] * (len(reply) - 1)]
+    for start, end in _lines(reply)[1:]:
+        if end - start > 4:
+            found[start + 1] = 6 * each
+    return found
 
 
 def _hole(ids: list[int], learnt: int) -> tuple[int, int]:
@@ -188,10 +203,12 @@ def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
     target: list[int] = []
     weight: list[float] = []
     points: list[tuple[int, int, int]] = []
+    tagged: list[tuple[int, int, int]] = []
     for r, row in enumerate(rows):
         cursor = 0
         for g, laid in enumerate(row):
             begin, base = len(laid.shared), cursor
+            tagged += [(r, base + n, base + tag) for n, tag in numbers(laid.shared)]
             for b, (ids, learnt, found) in enumerate([(laid.shared, 0, list[int]()), *laid.branches]):
                 span = slice(cursor, cursor + len(ids))
                 start = 0 if b == 0 else begin
@@ -202,12 +219,12 @@ def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
                 if learnt:
                     at += range(r * length + cursor, r * length + cursor + len(ids) - 1)
                     target += ids[1:]
-                    weight += [PROMPT_WEIGHT] * (len(ids) - 1 - learnt) + weights(learnt)
+                    weight += [PROMPT_WEIGHT] * (len(ids) - 1 - learnt) + weights(ids[len(ids) - learnt :])
                     last = cursor + len(ids) - learnt - 1
                     points += [(r, last + n, base + source) for n, source in enumerate(found) if source >= 0]
                 cursor += len(ids)
-    looks = np.array(points, np.int64).reshape(-1, 3).T.copy()
-    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32), looks)
+    looks = [np.array(pairs, np.int64).reshape(-1, 3).T.copy() for pairs in (points, tagged)]
+    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32), *looks)
 
 
 def _batches(tokenizer: Tokenizer, seed: int, made: int) -> Iterator[Batch]:
@@ -379,7 +396,8 @@ class Team:
             batch = self.queue.get()
             arrays = (torch.from_numpy(a) for a in (batch.tokens, batch.positions))
             learnt = Learnt(*(torch.from_numpy(a) for a in (batch.at, batch.target, batch.weight)))
-            loss = model.loss(*arrays, _sight(batch), learnt, torch.from_numpy(batch.points)) / PARTS
+            looks = (torch.from_numpy(a) for a in (batch.points, batch.tagged))
+            loss = model.loss(*arrays, _sight(batch), learnt, *looks) / PARTS
             loss.backward()
             with self.loss, self.counted:
                 self.loss.value += loss.item()
