@@ -11,7 +11,7 @@ from typing import ClassVar
 from llmsdk.errors import ContextTooLong, DeadlineExceeded, InputError, LLMError, TimedOut, Unsupported
 from llmsdk.io import IO
 from llmsdk.provider import CONTRACT, Capabilities
-from llmsdk.types import Event, Finish, Info, Model, Output, Request, TextDelta, TokenCount, Usage
+from llmsdk.types import Event, Finish, Info, Media, Model, Output, Request, TextDelta, TokenCount, Usage
 from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
@@ -193,6 +193,7 @@ def _checked(request: Request) -> Sampling:
         "schema": request.schema is not None,
         "tools": bool(request.tools) or request.tool_choice not in (None, "none"),
         "reasoning": request.reasoning is not None,
+        "media": any(isinstance(part, Media) for message in request.messages for part in message.parts),
         "extra": bool(request.extra_body or request.extra_headers),
     }
     for capability, wanted in asked.items():

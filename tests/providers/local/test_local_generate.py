@@ -30,7 +30,7 @@ from local_kit import (
 from llmsdk.errors import ContextTooLong, InputError, LLMError, ModelFileError, NumericalFault, Unsupported
 from llmsdk.io.drive import drive, iterate
 from llmsdk.io.sync import SyncIO
-from llmsdk.types import Event, Finish, Info, Message, Request, TextDelta, Tool, Usage
+from llmsdk.types import Event, Finish, Info, Media, Message, Request, Text, TextDelta, Tool, Usage
 from llmsdk_providers.local import Local
 
 pytest.importorskip("torch", reason="the local runtime needs torch")
@@ -305,13 +305,14 @@ def test_arguments_that_mean_nothing(
         ({"tool_choice": "required"}, "tools"),
         ({"reasoning": "high"}, "reasoning"),
         ({"extra_body": {"x": 1}}, "extra"),
+        ({"input": (Message("user", (Text("What?"), Media("image/png", b"x"))),)}, "media"),
     ],
 )
 def test_features_that_are_not_there(
     local: Local, tiny: Callable[[str], Path], fields: dict[str, Any], capability: str
 ) -> None:
     with pytest.raises(Unsupported) as caught:
-        ask(local, Request(str(tiny("llama")), "dog", **fields))
+        ask(local, Request(str(tiny("llama")), **{"input": "dog", **fields}))
     assert caught.value.capability == capability
 
 
