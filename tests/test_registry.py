@@ -163,10 +163,10 @@ def test_an_alias_may_have_the_name_of_a_provider() -> None:
 @pytest.mark.parametrize(
     ("model", "kind", "message", "hint"),
     [
-        ("openai", ConfigError, "'openai' names a provider but no model", 'Write "openai:MODEL"; client.models("openai") lists'),
-        ("openai:", ConfigError, "'openai:' names a provider but no model", 'Write "openai:MODEL"; client.models("openai") lists'),
+        ("openai", ConfigError, "'openai' names a provider but no model", 'client.models("openai") lists'),
+        ("openai:", ConfigError, "'openai:' names a provider but no model", 'Write "openai:MODEL"; client.models('),
         ("openai: ", ConfigError, "names a provider but no model", ""),
-        ("acme", ConfigError, "'acme' names a provider but no model", 'Write "acme:MODEL"; client.models("acme") lists'),
+        ("acme", ConfigError, "'acme' names a provider but no model", 'Write "acme:MODEL"; '),
         ("opnai:x", UnknownProvider, "no provider 'opnai'", "Did you mean 'openai'? Known: acme, "),
         ("zebra:x", UnknownProvider, "no provider 'zebra'", '[providers.zebra] with kind = "openai"'),
         (":x", UnknownProvider, "no provider ''", "[providers.NAME]"),

@@ -32,10 +32,10 @@ class Family:
 def family(model: str, thinking: Thinking | None = None) -> Family:
     """The family of a model. A name without a number, such as ``gemini-flash-latest``, is taken for a thinking one."""
     found = _VERSION.search(model)
-    version: tuple[int, int]
-    version = (int(found[1]), int(found[2] or 0)) if found else (2, 5) if "gemini" in model else (0, 0)
-    known: Thinking = "none" if version < (2, 5) else "budget" if version < (3, 0) else "level"
-    return Family(thinking or known, always_thinks="-pro" in model, signed_calls=version >= (3, 0))
+    newest = 2.5 if "gemini" in model else 0.0
+    version = float(f"{found[1]}.{found[2] or 0}") if found else newest
+    known: Thinking = "none" if version < 2.5 else "budget" if version < 3 else "level"
+    return Family(thinking or known, always_thinks="-pro" in model, signed_calls=version >= 3)
 
 
 class ModelTable:
