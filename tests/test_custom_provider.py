@@ -103,7 +103,8 @@ def test_its_mistakes_are_typed(said: Any) -> None:
     assert said["unknown model"] == ["UnknownModel", "no parrot is called 'jack'", "Known: polly, coco."]
     kind, message, hint = said["unknown provider"]
     assert (kind, message) == ("UnknownProvider", "no provider 'parot'")
-    assert hint.startswith("Did you mean 'parrot'? Known: local, openai, parrot.")
+    assert hint.startswith("Did you mean 'parrot'? Known: anthropic, ")
+    assert ", parrot, " in hint
     assert said["setting"] == [
         "ConfigError",
         "config=: providers.parrot.pauze: unknown key",

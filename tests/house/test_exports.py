@@ -122,6 +122,14 @@ def parameters(function: Any) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
+PLACES = {
+    "azure": {"base_url": "https://name.openai.azure.com", "api_version": "2024-10-21"},
+    "bedrock": {"region": "us-east-1"},
+    "vertex": {"project": "name", "token": "sk-test"},
+}
+"""What a provider must be told besides its key: where it is."""
+
+
 @pytest.mark.parametrize("point", ENTRY_POINTS, ids=lambda point: point.name)
 def test_an_entry_point_satisfies_the_contract(point: EntryPoint) -> None:
     kind = point.load()
@@ -132,8 +140,8 @@ def test_an_entry_point_satisfies_the_contract(point: EntryPoint) -> None:
     assert kind.Settings.model_config["extra"] == "forbid"
     for method in ("capabilities", "generate", "aclose"):
         assert parameters(getattr(kind, method)) == parameters(getattr(Provider, method)), method
-    settings = {"api_key": "sk-test"} if issubclass(kind.Settings, HTTPSettings) else {}
-    provider = kind("name", kind.Settings(**settings))
+    settings = {"api_key": "sk-test"} if issubclass(kind.Settings, HTTPSettings) and point.name != "vertex" else {}
+    provider = kind("name", kind.Settings(**settings, **PLACES.get(point.name, {})))
     assert provider.name == "name"
     for protocol, method in ((Scores, "score"), (Embeds, "embed"), (Counts, "count"), (Lists, "models")):
         if isinstance(provider, protocol):
