@@ -25,13 +25,13 @@ class Host:
     __slots__ = ("_headers", "_lasting", "_options", "secrets", "url")
 
     def __init__(self, url: str, headers: tuple[Header, ...], options: TransportOptions) -> None:
-        self.url = url
+        self.url: str = url
         self._headers = headers
         self._options = options
         self._lasting = tuple(
             value.decode().removeprefix("Bearer ") for name, value in headers if any(word in name for word in _SECRET)
         )
-        self.secrets = self._lasting
+        self.secrets: tuple[str, ...] = self._lasting
         """What must show in no error and no log."""
 
     def __repr__(self) -> str:

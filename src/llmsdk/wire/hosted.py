@@ -31,7 +31,7 @@ class Hosted(HTTPProvider):
         super().__init__(name, settings)
         self._token: token.Source | None = getattr(settings, "token_provider", None)
         url = check_base_url(name, settings.base_url or self.base_url, settings, self.endpoints)
-        self.host = Host(url, built(self.headers(self._key(url)), settings), self.transport)
+        self.host: Host = Host(url, built(self.headers(self._key(url)), settings), self.transport)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.host.url!r})"
