@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -40,9 +41,9 @@ class Google(Hosted):
         super().__init__(name, settings.model_copy(update={"base_url": url}))
         self._table = ModelTable(settings, vertex=self.vertex)
 
+    @abstractmethod
     def path(self, model: str) -> str:
         """Where a model lies, below the version."""
-        raise NotImplementedError
 
     def capabilities(self, model: str) -> Capabilities:
         return self._table.capabilities(model)
@@ -73,9 +74,9 @@ class Google(Hosted):
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
         return faults.error(status, headers, body, self.host.secrets)
 
+    @abstractmethod
     def counted(self, request: Request) -> dict[str, Any]:
         """The body of ``:countTokens``."""
-        raise NotImplementedError
 
     async def count_exactly(self, request: Request, io: IO) -> AsyncIterator[Event]:
         """Yield ``Output`` with the tokens that the host counts in a request: its messages, tools and schema.
