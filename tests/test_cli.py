@@ -544,7 +544,7 @@ def test_doctor_ends_with_0_where_all_that_is_configured_is_ready(capsys: Any, p
         ('[providers.openai]\napi_key = "k"\nproxi = "x"', "providers.openai.proxi: unknown key", "'proxy'"),
         ('[providers.acme]\nbase_url = "https://x.example"', "[providers.acme] has no kind", 'kind = "openai"'),
         ('default = "nobody:x"', "nobody no provider 'nobody'", "Known: "),
-        ('default = "local:./gone"', "./gone", ""),
+        ('default = "local:./gone"', "local", ""),  # the folder, or the extra where that is not installed
     ],
 )
 def test_doctor_ends_with_1_where_something_configured_cannot_be_used(
