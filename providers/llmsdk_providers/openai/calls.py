@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from llmsdk.types import ToolCallDelta
+from llmsdk.wire.json import string
 
 STATE = "openai.message"
 """Key of ``provider_state``: fields of an assistant's message that go back as they came, and the host they go to."""
@@ -43,7 +44,7 @@ class ToolCalls:
         return self._delta({"index": 0}, piece)
 
     def _delta(self, piece: dict[str, Any], function: dict[str, Any], *, whole: bool = False) -> ToolCallDelta:
-        call_id, name = _text(piece.get("id")), _text(function.get("name"))
+        call_id, name = string(piece.get("id")), string(function.get("name"))
         known = len(self._ids)
         slot = known if whole else self._slot(piece.get("index", function.get("index")), call_id, name)
         made = slot == known
@@ -73,10 +74,6 @@ class ToolCalls:
 
     def _make_id(self, slot: int) -> str:
         return f"call_{self._choice}_{slot}" if self._choice else f"call_{slot}"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _arguments(value: Any) -> str:

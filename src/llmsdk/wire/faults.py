@@ -34,6 +34,7 @@ from llmsdk.errors import (
 from llmsdk.io import retry_after
 from llmsdk.io.redact import redact
 from llmsdk.wire import context
+from llmsdk.wire.json import items
 
 MAX_MESSAGE = 1000
 """Characters of the provider's words that are kept."""
@@ -205,16 +206,12 @@ def _asked(said: Said) -> float | None:
     passed = {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
     found = [
         retry_after.seconds(said.details.get("retry_after")),
-        *(retry_after.seconds(item.get("retryDelay")) for item in _items(said.details.get("details"))),
+        *(retry_after.seconds(item.get("retryDelay")) for item in items(said.details.get("details"))),
         retry_after.from_headers(passed),
         retry_after.from_reset_headers(passed),
         retry_after.from_text(said.message),
     ]
     return next((value for value in found if value is not None), None)
-
-
-def _items(value: Any) -> Iterator[Mapping[str, Any]]:
-    yield from (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else ()
 
 
 # --- from bytes to what was said ----------------------------------------------------------------------------------
@@ -234,9 +231,7 @@ def read(body: bytes) -> Said:
 
 
 def _said(body: Mapping[str, Any]) -> Said:
-    inner = body.get("error") or next(
-        (item["error"] for item in _items(body.get("choices")) if item.get("error")), None
-    )
+    inner = body.get("error") or next((item["error"] for item in items(body.get("choices")) if item.get("error")), None)
     if isinstance(inner, str):
         return _collected(body, inner)
     if isinstance(inner, Mapping):
@@ -272,7 +267,7 @@ def _message(value: Mapping[str, Any]) -> str:
 
 def _details(value: Any) -> Iterator[str]:
     """The faults in a list of them, as FastAPI writes it."""
-    for item in _items(value if isinstance(value, list) else [value]):
+    for item in items(value if isinstance(value, list) else [value]):
         place = ".".join(str(step) for step in item["loc"]) if isinstance(item.get("loc"), list) else ""
         yield f"{place}: {item.get('msg', item)}" if place else str(item.get("msg", item))
 
