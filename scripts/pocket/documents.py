@@ -85,8 +85,14 @@ class Library:
         return f"{_span(phrase(fact.values[slot], self.tongue), line)}\n[{number}] {line}"
 
 
-def _library(rng: random.Random, test: bool, people: tuple[words.Word, ...], extra: tuple[Fact, ...]) -> Library:
-    size = rng.choice((1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8))
+SIZES = (1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8)
+"""How many facts a library has."""
+
+
+def _library(
+    rng: random.Random, test: bool, people: tuple[words.Word, ...], extra: tuple[Fact, ...] = (), sizes: tuple[int, ...] = SIZES,
+) -> Library:  # fmt: skip
+    size = rng.choice(sizes)
     focus = _maker(rng, people)
     facts = list(extra)
     while len(facts) < size:
@@ -130,12 +136,12 @@ def _example(library: Library, core: str, tense: str, ask: Ask) -> Example | Non
     return Example(f"answer {library.tongue}" if hits else "answer nothing", prompt, reply, (reply,))
 
 
-def answers(rng: random.Random, test: bool, count: int = 6) -> list[Example]:
+def answers(rng: random.Random, test: bool, count: int = 6, sizes: tuple[int, ...] = SIZES) -> list[Example]:
     """Questions about one set of documents, some of which the documents leave open."""
     people = _people(rng)
     full, short = _twins(rng, people)
     twins = rng.random() < 0.5 and (test or (not is_held(full) and not is_held(short)))
-    library = _library(rng, test, people, (short,) if twins else ())
+    library = _library(rng, test, people, (short,) if twins else (), sizes)
     facts = [f for page in library.pages for f in page if not test or is_held(f)]
     asked: list[Asked] = [(f.core, f.tense, ask) for f in facts for ask in f.asks]
     rng.shuffle(asked)
@@ -160,3 +166,18 @@ def _like(near: Fact, rng: random.Random, people: tuple[words.Word, ...]) -> Fac
             return state(frame, rng, people)
     verb = next(v for v in words.VERBS if v.base == near.core)
     return action(verb, rng.choice([p for p in ASKED_PATTERNS if p.tense == near.tense]), rng, people)
+
+
+def begun(rng: random.Random, test: bool, count: int = 5) -> list[Example]:
+    """Sentences of the documents of which the question has only the beginning: finding one without understanding it."""
+    library = _library(rng, test, _people(rng))
+    tongue, found = library.tongue, []
+    told = [(n, f.text[tongue == "zh"].split(), written(f.text, tongue)) for n, page in enumerate(library.pages, start=1) for f in page]
+    for number, parts, line in rng.sample(told, min(count, len(told))):
+        cut = rng.randint(1, len(parts) - 1)
+        start = (" " if tongue == "en" else "").join(parts[:cut])
+        start = line[: len(start)]
+        if sum(other.startswith(start) for _, _, other in told) == 1:
+            prompt = render(answer.prompt(f"{start}...", library.texts))
+            found.append(Example("begun", prompt, f"{line[len(start) : -1].strip()}\n[{number}] {line}"))
+    return found

@@ -129,7 +129,7 @@ def measure(runner: Runner, tasks: Iterable[str], count: int, seed: int) -> dict
     figures: dict[str, dict[str, object]] = {}
     for task in tasks:
         if task == "text":
-            figures[task] = _continued(runner, count // 2, seed)
+            figures[task] = _continued(runner, count, seed)
         elif task != "beyond":
             figures[task] = _task(runner, task, count, seed)
         elif DATA.exists():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import world_chat as chat
 import world_opinions as opinions
 import world_words as words
-from documents import ASKED_PATTERNS, ASKED_STATES, answers
+from documents import ASKED_PATTERNS, ASKED_STATES, answers, begun
 from labelled import fits, picks
 from rendering import BEGIN, TONGUES, Example, render
 from world import COUNTED, LOOKS, Sentence, Tongue, any_fact, counted, fact, held, phrase, sentence, written
@@ -175,19 +175,50 @@ def texts(rng: random.Random, test: bool, count: int = 1) -> list[Example]:
     return [Example("text", BEGIN, text)]
 
 
+# --- looking back ------------------------------------------------------------------------------------------------------
+
+
+def recalls(rng: random.Random, test: bool, count: int = 8) -> list[Example]:
+    """Words without sense, some of which are begun again: nothing helps but finding them where they stood.
+
+    Answers need this skill and are slow to teach it.
+    """
+    tongue = rng.choice(TONGUES)
+    pool = [w for _ in range(12) for w in any_fact(rng).text[tongue == "zh"].split()]
+    space = " " if tongue == "en" else ""
+    lines = [rng.sample(pool, rng.randint(3, 8)) for _ in range(rng.choice((3, 4, 6, 8, 10)))]
+    heads = [tuple(line[:2]) for line in lines]
+    said = "".join(f"{space.join(line)}\n" for line in lines)
+    return [
+        Example("recall", f"{BEGIN}{said}{space.join(line[:2])}", space.join(line[2:]))
+        for line in rng.sample(lines, min(count, len(lines))) if heads.count(tuple(line[:2])) == 1
+    ]  # fmt: skip
+
+
 MIX: tuple[tuple[Callable[..., list[Example]], float], ...] = (
-    (answers, 0.42), (translations, 0.16), (picks, 0.15), (fits, 0.05), (talks, 0.14), (memories, 0.025), (refusals, 0.025),
-    (told_stories, 0.01), (texts, 0.02),
+    (answers, 0.44), (begun, 0.05), (recalls, 0.08), (translations, 0.12), (picks, 0.11), (fits, 0.05), (talks, 0.11),
+    (memories, 0.02), (refusals, 0.025), (told_stories, 0.01), (texts, 0.015),
 )  # fmt: skip
 """Which share of the groups each maker has."""
 
 
-def group(rng: random.Random) -> list[Example]:
-    """One group for training."""
+def group(rng: random.Random, early: bool = False) -> list[Example]:
+    """One group for training; at the beginning of it, more that teaches looking back."""
     while True:
         make = rng.choices([m for m, _ in MIX], [share for _, share in MIX])[0]
+        if early and rng.random() < 0.6:
+            make = rng.choice((recalls, recalls, recalls, begun))
         if drawn := make(rng, test=False):
             return drawn
+
+
+def long_group(rng: random.Random) -> list[Example]:
+    """A group too long for a common row: requests from beyond the world with much text, or many documents."""
+    if rng.random() < 0.3:
+        return answers(rng, test=False, count=12, sizes=(9, 10, 11, 12, 14, 16)) or long_group(rng)
+    system = rng.choice((*chat.SYSTEMS, answer.PLAIN, answer.PLAIN))
+    said = f"{beyond(rng, 'en')}\n{passage(rng, rng.randint(3, 24))}"
+    return [Example("beyond", _talk(said, system), REFUSAL["en"], (REFUSAL["en"],))]
 
 
 FRAME_COUNT = {

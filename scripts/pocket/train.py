@@ -13,9 +13,11 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, pairwise
 from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -23,8 +25,8 @@ from queue import Full
 
 import numpy as np
 import torch
-from examples import group
-from model import Pocket, Shape, export
+from examples import group, long_group
+from model import Learnt, Pocket, Shape, export
 from rendering import END, Example
 from tokenizers import Tokenizer
 from tokens import build, save
@@ -32,9 +34,15 @@ from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "providers" / "llmsdk_providers" / "local" / "pocket"
-LENGTH, ROWS, PARTS = 288, 5, 4
+LENGTH, ROWS, PARTS = 288, 5, 2
 """Tokens in a row, rows in a part, parts in a step: two processes take parts until the step has all of them."""
-RATE, WARM_STEPS, DECAY_SHARE, AVERAGE = 4e-3, 60, 0.25, 0.99
+LONG, LONG_ROWS, LONG_SHARE = 768, 2, 0.06
+"""The same for the few batches of long conversations, and their share."""
+EARLY = 1500
+"""So many batches at the beginning teach looking back more than anything else."""
+PROMPT_WEIGHT = 0.15
+"""What a token of a prompt counts: questions repeat words of their documents, and so teach where to look."""
+RATE, WARM_STEPS, DECAY_SHARE, AVERAGE = 3e-3, 100, 0.3, 0.995
 
 
 # --- batches ------------------------------------------------------------------------------------------------------
@@ -45,11 +53,13 @@ class Laid:
     """A group laid out as a common beginning and branches, each with how many of its tokens are to be learnt."""
 
     shared: list[int]
-    branches: list[tuple[list[int], int]]
+    branches: list[tuple[list[int], int, list[int]]]
+    """Each with its tokens, how many of them are to be learnt, and where in the common beginning each of these stands
+    (-1 for nowhere)."""
 
     @property
     def size(self) -> int:
-        return len(self.shared) + sum(len(ids) for ids, _ in self.branches)
+        return len(self.shared) + sum(len(ids) for ids, *_ in self.branches)
 
 
 def _common(rows: list[list[int]]) -> int:
@@ -62,7 +72,7 @@ def _common(rows: list[list[int]]) -> int:
     return size
 
 
-def lay(tokenizer: Tokenizer, examples: list[Example]) -> Laid:
+def lay(tokenizer: Tokenizer, examples: list[Example], length: int = LENGTH) -> Laid:
     """Lay a group out; branches that do not fit a row are left out."""
     prompts = [row.ids for row in tokenizer.encode_batch([e.prompt for e in examples], add_special_tokens=False)]
     replies = [row.ids for row in tokenizer.encode_batch([e.reply + END for e in examples], add_special_tokens=False)]
@@ -71,19 +81,19 @@ def lay(tokenizer: Tokenizer, examples: list[Example]) -> Laid:
     branches, size = [], shared
     for prompt, reply in zip(prompts, replies, strict=True):
         ids = prompt[shared:] + reply
-        if size + len(ids) <= LENGTH:
-            branches.append((ids, len(reply)))
+        if size + len(ids) <= length:
+            branches.append((ids, len(reply), sources(prompts[0][:shared], prompt, reply)))
             size += len(ids)
     return Laid(prompts[0][:shared], branches)
 
 
-def _pack(laid: Iterator[Laid]) -> Iterator[list[Laid]]:
+def _pack(laid: Iterator[Laid], length: int = LENGTH) -> Iterator[list[Laid]]:
     """Fill rows with whole groups, best fit first among a few open rows."""
     rows: list[list[Laid]] = []
     for one in laid:
         if not one.branches:
             continue
-        fitting = [row for row in rows if sum(g.size for g in row) + one.size <= LENGTH]
+        fitting = [row for row in rows if sum(g.size for g in row) + one.size <= length]
         if fitting:
             max(fitting, key=lambda row: sum(g.size for g in row)).append(one)
         else:
@@ -92,6 +102,60 @@ def _pack(laid: Iterator[Laid]) -> Iterator[list[Laid]]:
             fullest = max(rows, key=lambda row: sum(g.size for g in row))
             rows.remove(fullest)
             yield fullest
+
+
+def sources(shared: list[int], prompt: list[int], reply: list[int]) -> list[int]:
+    """Where in ``shared`` each token of the reply stands, as far as the tokens around it tell; -1 for nowhere.
+
+    A line of the reply that is a sentence of the documents is found as a whole, and the short answer inside of the first
+    such sentence; the number before it is to be learnt from the sentence's beginning, which knows its document. Otherwise
+    a token is found by the two before it.
+    """
+    found = [-1] * len(reply)
+    lines = _lines(reply)
+    for start, end in lines[1:]:
+        begin = start + 3 + (reply[start + 3 : start + 4] == SPACE)
+        if end - begin > 1 and (at := _find(shared, reply[begin:end])) is not None:
+            found[begin:end] = range(at, at + end - begin)
+            found[start + 1] = at
+            first, last = lines[0]
+            first += reply[:1] == SPACE
+            inside = _find(shared[at : at + end - start], reply[first:last]) if found[first] < 0 else None
+            if inside is not None:
+                found[first:last] = range(at + inside, at + inside + last - first)
+    if len(lines) == 1:
+        text = prompt[-2:] + reply
+        for n in range(len(reply) - 1):
+            at = _find(shared, text[n : n + 3])
+            found[n] = -1 if at is None else at + 2
+    return found
+
+
+def numbers(shared: list[int]) -> list[tuple[int, int]]:
+    """From each token of the documents to the number in the tag of its document."""
+    tags = [n for n in range(2, len(shared)) if shared[n - 2 : n] == TAG]
+    return [(n, tag) for tag, end in pairwise([*tags, len(shared)]) for n in range(tag + 1, end)]
+
+
+TAG: list[int] = []
+"""The tokens before the number of a document; set once the tokenizer is known."""
+
+
+def _lines(reply: list[int]) -> list[tuple[int, int]]:
+    """Where the lines of a reply begin and end, the token of the line break and the last one left out."""
+    breaks = [n for n, token in enumerate(reply) if token == BREAK[0]]
+    return list(zip([0, *(n + 1 for n in breaks)], [*breaks, len(reply) - 1], strict=True))
+
+
+BREAK, SPACE = [-1], [-1]
+"""The tokens of a line break and of a space by itself, with which a Chinese line begins."""
+
+
+def _find(text: list[int], piece: list[int]) -> int | None:
+    """Where ``piece`` stands in ``text``, if it stands there once."""
+    size = len(piece)
+    hits = [n for n in range(len(text) - size + 1) if text[n] == piece[0] and text[n : n + size] == piece] if size else []
+    return hits[0] if len(hits) == 1 else None
 
 
 @dataclass(slots=True)
@@ -105,12 +169,23 @@ class Batch:
     at: np.ndarray
     target: np.ndarray
     weight: np.ndarray
+    points: np.ndarray
+    """(3, n): rows, columns, and the columns at which to look from there."""
+    tagged: np.ndarray
+    """The same for the numbers of the documents."""
 
 
-def weights(learnt: int) -> list[float]:
-    """How much each token of a reply counts: more in a short one, which decides, than in a long one, which repeats."""
-    each = min(5.0, max(1.0, 12 / learnt)) if learnt < 40 else 0.5
-    return [2 * each, *[each] * (learnt - 1)]
+def weights(reply: list[int]) -> list[float]:
+    """How much each token of a reply counts: more in a short one, which decides, than in a long one, which repeats.
+
+    The number of a document counts most: it is a single token that says much.
+    """
+    each = min(5.0, max(1.0, 12 / len(reply))) if len(reply) < 40 else 0.5
+    found = [2 * each, *[each] * (len(reply) - 1)]
+    for start, end in _lines(reply)[1:]:
+        if end - start > 4:
+            found[start + 1] = 6 * each
+    return found
 
 
 def _hole(ids: list[int], learnt: int) -> tuple[int, int]:
@@ -119,44 +194,58 @@ def _hole(ids: list[int], learnt: int) -> tuple[int, int]:
     return sum(ids) % max(1, len(ids) - learnt), gap if gap < 700 else 0
 
 
-def collate(rows: list[list[Laid]]) -> Batch:
-    """Write rows of groups as arrays."""
-    shape = (len(rows), LENGTH)
+def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
+    """Write rows of groups as arrays. All of a branch but its first token is learnt, what is prompt only a little."""
+    shape = (len(rows), length)
     tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     part, branch = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
     at: list[int] = []
     target: list[int] = []
     weight: list[float] = []
+    points: list[tuple[int, int, int]] = []
+    tagged: list[tuple[int, int, int]] = []
     for r, row in enumerate(rows):
         cursor = 0
         for g, laid in enumerate(row):
-            begin = len(laid.shared)
-            for b, (ids, learnt) in enumerate([(laid.shared, 0), *laid.branches]):
+            begin, base = len(laid.shared), cursor
+            tagged += [(r, base + n, base + tag) for n, tag in numbers(laid.shared)]
+            for b, (ids, learnt, found) in enumerate([(laid.shared, 0, list[int]()), *laid.branches]):
                 span = slice(cursor, cursor + len(ids))
                 start = 0 if b == 0 else begin
                 tokens[r, span], part[r, span], branch[r, span] = ids, g, b
                 positions[r, span] = np.arange(start, start + len(ids))
                 if learnt > 40:
                     positions[r, cursor + _hole(ids, learnt)[0] : cursor + len(ids)] += _hole(ids, learnt)[1]
-                first = cursor + len(ids) - learnt - 1
-                at += range(r * LENGTH + first, r * LENGTH + first + learnt)
-                target += ids[len(ids) - learnt :]
-                weight += weights(learnt) if learnt else []
+                if learnt:
+                    at += range(r * length + cursor, r * length + cursor + len(ids) - 1)
+                    target += ids[1:]
+                    weight += [PROMPT_WEIGHT] * (len(ids) - 1 - learnt) + weights(ids[len(ids) - learnt :])
+                    last = cursor + len(ids) - learnt - 1
+                    points += [(r, last + n, base + source) for n, source in enumerate(found) if source >= 0]
                 cursor += len(ids)
-    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32))
+    looks = [np.array(pairs, np.int64).reshape(-1, 3).T.copy() for pairs in (points, tagged)]
+    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32), *looks)
 
 
-def _batches(tokenizer: Tokenizer, seed: int) -> Iterator[Batch]:
-    rng = random.Random(seed)
-    rows = _pack(lay(tokenizer, group(rng)) for _ in iter(int, 1))
-    while True:
-        yield collate([next(rows) for _ in range(ROWS)])
+def _batches(tokenizer: Tokenizer, seed: int, made: int) -> Iterator[Batch]:
+    rng = random.Random(seed + made)
+    rows = _pack(lay(tokenizer, group(rng, early=made < EARLY)) for _ in iter(int, 1))
+    long = _pack((lay(tokenizer, long_group(rng), LONG) for _ in iter(int, 1)), LONG)
+    for made in count(made):
+        if rng.random() < LONG_SHARE:
+            yield collate([next(long) for _ in range(LONG_ROWS)], LONG)
+        else:
+            yield collate([next(rows) for _ in range(ROWS)])
 
 
-def _produce(path: str, seed: int, queue: multiprocessing.Queue[Batch]) -> None:
+def _produce(path: str, seed: int, made: int, queue: multiprocessing.Queue[Batch]) -> None:
     """Fill the queue for as long as the parent lives."""
     parent = os.getppid()
-    for batch in _batches(Tokenizer.from_file(path), seed):
+    tokenizer = Tokenizer.from_file(path)
+    tag = tokenizer.encode("<document 7>", add_special_tokens=False).ids
+    TAG[:] = tag[tag.index(tokenizer.token_to_id("7")) - 2 : tag.index(tokenizer.token_to_id("7"))]
+    BREAK[0], SPACE[0] = tokenizer.token_to_id("\n"), tokenizer.token_to_id(" ")
+    for batch in _batches(tokenizer, seed, made):
         while True:
             try:
                 queue.put(batch, timeout=5)
@@ -169,7 +258,8 @@ def _produce(path: str, seed: int, queue: multiprocessing.Queue[Batch]) -> None:
 def _sight(batch: Batch) -> Tensor:
     """What to add to the attention scores: nothing where a token may look, minus infinity elsewhere."""
     part, branch = torch.from_numpy(batch.part), torch.from_numpy(batch.branch)
-    same = (part[:, :, None] == part[:, None, :]) & torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
+    length = part.shape[1]
+    same = (part[:, :, None] == part[:, None, :]) & torch.ones(length, length, dtype=torch.bool).tril()
     seen = same & ((branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :]))
     return torch.zeros(seen.shape).masked_fill_(~seen, -1e9)[:, None]
 
@@ -192,13 +282,15 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, weights: list[tuple[nn.Parameter, int]], lr: float) -> None:
         super().__init__([{"params": [weight], "blocks": blocks} for weight, blocks in weights], {"lr": lr})
+        for weight, _ in weights:
+            self.state[weight]["momentum"] = torch.zeros_like(weight)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update."""
         for group_ in self.param_groups:
             for weight in group_["params"]:
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                momentum = self.state[weight]["momentum"]
                 momentum.lerp_(weight.grad, 0.05)
                 update = weight.grad.lerp(momentum, 0.95)
                 weight.mul_(1 - 0.05 * group_["lr"])
@@ -207,11 +299,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def optimisers(model: Pocket) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks, Adam for the rest."""
+    """Muon for the matrices inside the blocks, half for each process, and Adam for the rest."""
     fused = {"qkv": 3, "gate_up": 2}
     inside = [(w, fused.get(n.split(".")[-2], 1)) for n, w in model.blocks.named_parameters() if w.dim() == 2]
     rest = [w for n, w in model.named_parameters() if w.dim() < 2 or n.startswith("embed")]
-    return [Muon(inside, RATE), torch.optim.AdamW(rest, RATE, betas=(0.9, 0.98), weight_decay=0.0)]
+    half = len(inside) // 2
+    return [Muon(inside[:half], RATE), Muon(inside[half:], RATE), torch.optim.AdamW(rest, RATE, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
 # --- the run ------------------------------------------------------------------------------------------------------
@@ -275,7 +368,7 @@ def main() -> None:
     print(f"{sum(w.numel() for w in model.parameters())} parameters, {shape}", flush=True)
     context = multiprocessing.get_context("spawn")
     queue: multiprocessing.Queue[Batch] = context.Queue(16)
-    producer = context.Process(target=_produce, args=(str(path), options.seed + progress.step, queue), daemon=True)
+    producer = context.Process(target=_produce, args=(str(path), options.seed, PARTS * progress.step, queue), daemon=True)
     producer.start()
     _run(options, model, mean, opts, progress, queue)
     producer.terminate()
@@ -283,13 +376,14 @@ def main() -> None:
 
 @dataclass(slots=True)
 class Team:
-    """What the two training processes share: the work of a step, the helper's gradients, and when to go on."""
+    """What the two training processes share: the work of a step, the gradients of each, and when to go on."""
 
     queue: multiprocessing.Queue[Batch]
     taken: Synchronized[int]
     loss: Synchronized[float]
+    rate: Synchronized[float]
     counted: SynchronizedArray[int]
-    gradient: Tensor
+    gradients: Tensor
     met: Barrier
 
     def share(self, model: Pocket) -> None:
@@ -301,61 +395,72 @@ class Team:
                 self.taken.value += 1
             batch = self.queue.get()
             arrays = (torch.from_numpy(a) for a in (batch.tokens, batch.positions))
-            learnt = (torch.from_numpy(a) for a in (batch.target, batch.at, batch.weight))
-            loss = model.loss(*arrays, _sight(batch), *learnt) / PARTS
+            learnt = Learnt(*(torch.from_numpy(a) for a in (batch.at, batch.target, batch.weight)))
+            looks = (torch.from_numpy(a) for a in (batch.points, batch.tagged))
+            loss = model.loss(*arrays, _sight(batch), learnt, *looks) / PARTS
             loss.backward()
             with self.loss, self.counted:
                 self.loss.value += loss.item()
                 self.counted[0] += int((batch.part >= 0).sum())
                 self.counted[1] += len(batch.target)
 
-
-def _help(team: Team, model: Pocket) -> None:
-    """The second process: parts of every step, no decisions."""
-    while True:
-        team.share(model)
-        gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters()]
-        team.gradient.copy_(nn.utils.parameters_to_vector(gradients))
-        team.met.wait()
+    def step(self, model: Pocket, mine: int, opts: list[torch.optim.Optimizer]) -> None:
+        """Do this process's parts, then its half of the update from the gradients of both."""
+        self.share(model)
+        own = [torch.zeros_like(w) if w.grad is None else w.grad for w in model.parameters()]
+        self.gradients[mine].copy_(nn.utils.parameters_to_vector(own))
+        self.met.wait()
+        total = self.gradients.sum(0)
+        total *= min(1.0, 1.0 / (total.norm().item() + 1e-6))
+        at = 0
+        for weight in model.parameters():
+            weight.grad = total[at : at + weight.numel()].view_as(weight)
+            at += weight.numel()
+        for optimiser in opts:
+            for settings in optimiser.param_groups:
+                settings["lr"] = self.rate.value
+            optimiser.step()
         model.zero_grad()
+        self.met.wait()
+
+
+def _help(team: Team, model: Pocket, opts: list[torch.optim.Optimizer]) -> None:
+    """The second process: its half of every step, no decisions."""
+    while True:
+        team.step(model, 1, opts)
         team.met.wait()
 
 
-def _step(team: Team, model: Pocket, opts: list[torch.optim.Optimizer]) -> float:
-    """One update from the gradients of both processes; returns the loss."""
-    team.share(model)
-    team.met.wait()
-    at = 0
-    for weight in model.parameters():
-        more = team.gradient[at : at + weight.numel()].view_as(weight)
-        weight.grad = more.clone() if weight.grad is None else weight.grad.add_(more)
-        at += weight.numel()
-    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for optimiser in opts:
-        optimiser.step()
-    model.zero_grad()
-    loss, team.loss.value, team.taken.value = team.loss.value, 0.0, 0
-    team.met.wait()
-    return loss
+def _compile(model: Pocket) -> None:
+    """Fuse the small operations, which is a fifth faster, where there is a compiler; both processes inherit it."""
+    if shutil.which("g++"):
+        model.hidden = torch.compile(model.hidden, dynamic=False)  # type: ignore[method-assign]
+        for rows, length in ((ROWS, LENGTH), (LONG_ROWS, LONG)):
+            at = torch.zeros(rows, length, dtype=torch.long)
+            model.hidden(at, at.clone(), torch.zeros(rows, 1, length, length))[0].sum().backward()
+        model.zero_grad()
 
 
 def _run(
     options: argparse.Namespace, model: Pocket, mean: Pocket, opts: list[torch.optim.Optimizer], progress: Progress,
     queue: multiprocessing.Queue[Batch],
 ) -> None:  # fmt: skip
-    for weight in model.parameters():
-        weight.data.share_memory_()
+    _compile(model)
+    states = (value for optimiser in opts for state in optimiser.state.values() for value in state.values())
+    for shared in (*model.parameters(), *filter(torch.is_tensor, states)):
+        shared.data.share_memory_()
     forks = multiprocessing.get_context("fork")
-    gradient = torch.zeros(sum(w.numel() for w in model.parameters())).share_memory_()
-    team = Team(queue, forks.Value("i", 0), forks.Value("d", 0.0), forks.Array("q", 2), gradient, forks.Barrier(2))
-    forks.Process(target=_help, args=(team, model), daemon=True).start()
+    gradients = torch.zeros(2, sum(w.numel() for w in model.parameters())).share_memory_()
+    values = (forks.Value("i", 0), forks.Value("d", 0.0), forks.Value("d", 0.0), forks.Array("q", 2))
+    team = Team(queue, *values, gradients, forks.Barrier(2))
+    forks.Process(target=_help, args=(team, model, opts[1:2]), daemon=True).start()
     last, saved, losses, before = time.monotonic(), progress.minutes, [], (progress.tokens, progress.learnt)
     while progress.minutes < options.minutes:
-        rate = _rate(progress, options.minutes)
-        for optimiser in opts:
-            for settings in optimiser.param_groups:
-                settings["lr"] = rate
-        losses.append(_step(team, model, opts))
+        team.rate.value = rate = _rate(progress, options.minutes)
+        team.step(model, 0, [opts[0], opts[2]])
+        losses.append(team.loss.value)
+        team.loss.value, team.taken.value = 0.0, 0
+        team.met.wait()
         with torch.no_grad():
             keep = min(AVERAGE, progress.step / (progress.step + 10))
             for slow, fast in zip(mean.parameters(), model.parameters(), strict=True):
@@ -365,9 +470,9 @@ def _run(
         progress.tokens, progress.learnt = before[0] + team.counted[0], before[1] + team.counted[1]
         progress.minutes += (now - last) / 60
         last = now
-        if progress.step % 10 == 0:
+        if progress.step % 50 == 0:
             print(
-                f"{progress.minutes:6.1f} min  step {progress.step}  loss {sum(losses[-10:]) / 10:.4f}  rate {rate:.5f}  "
+                f"{progress.minutes:6.1f} min  step {progress.step}  loss {sum(losses[-50:]) / 50:.4f}  rate {rate:.5f}  "
                 f"{progress.tokens / 1e6:.2f} M tokens, {progress.learnt / 1e6:.2f} M learnt", flush=True,
             )  # fmt: skip
         if progress.minutes - saved >= 3 or progress.minutes >= options.minutes:
@@ -377,7 +482,7 @@ def _run(
             export(mean if rate > RATE / 8 else model, options.out)
             record = {
                 "minutes": progress.minutes, "steps": progress.step, "tokens": progress.tokens, "learnt": progress.learnt,
-                "parameters": gradient.numel(), "seed": options.seed,
+                "parameters": gradients.shape[1], "seed": options.seed,
             }  # fmt: skip
             (options.work / "training.json").write_text(json.dumps(record) + "\n", "utf-8")
 
