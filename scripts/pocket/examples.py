@@ -196,8 +196,8 @@ def recalls(rng: random.Random, test: bool, count: int = 8) -> list[Example]:
 
 
 MIX: tuple[tuple[Callable[..., list[Example]], float], ...] = (
-    (answers, 0.44), (begun, 0.05), (recalls, 0.08), (translations, 0.12), (picks, 0.11), (fits, 0.05), (talks, 0.11),
-    (memories, 0.02), (refusals, 0.025), (told_stories, 0.01), (texts, 0.015),
+    (answers, 0.40), (begun, 0.03), (recalls, 0.03), (translations, 0.18), (picks, 0.12), (fits, 0.05), (talks, 0.13),
+    (memories, 0.02), (refusals, 0.03), (told_stories, 0.02), (texts, 0.035),
 )  # fmt: skip
 """Which share of the groups each maker has."""
 
@@ -206,7 +206,7 @@ def group(rng: random.Random, early: bool = False) -> list[Example]:
     """One group for training; at the beginning of it, more that teaches looking back."""
     while True:
         make = rng.choices([m for m, _ in MIX], [share for _, share in MIX])[0]
-        if early and rng.random() < 0.6:
+        if early and rng.random() < 0.5:
             make = rng.choice((recalls, recalls, recalls, begun))
         if drawn := make(rng, test=False):
             return drawn

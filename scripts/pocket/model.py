@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +14,12 @@ from safetensors.torch import save_file
 from tokens import BEGIN, END, PAD
 from torch import Tensor, nn
 
+GUIDES, GUIDANCE = ((1, 1), (2, 1), (3, 2)), 0.5
+"""Layers, how many of the first heads of each are told where to look, and how much that counts.
 
-GUIDED_LAYER, GUIDED_HEADS, TAG_LAYER, GUIDANCE = 3, 2, 1, 0.5
-"""Where a reply repeats a document, the first heads of one layer are told where to look, and the first head of another
-looks from each sentence to the number of its document; and how much that counts.
-
-Without it, finding the right sentence among similar ones is learnt last and takes several times as long."""
+The first looks from each sentence of the documents to the number of its document. The second looks from a reply to the
+end of the sentence that proves it, which alone has seen the whole sentence; the third to the words that the reply
+repeats. Without them, finding the right sentence among similar ones is learnt last and takes several times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,39 +91,35 @@ class Pocket(nn.Module):
                 scale = 0.02 / (2 * shape.layers) ** 0.5 if name.endswith(("out.weight", "down.weight")) else 0.02
                 nn.init.normal_(weight, std=0.05 if name.startswith("embed") else scale * 2)
 
-    def hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The last hidden state at every position, and the attention scores of the guided heads of both layers.
+    def hidden(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The last hidden state at every position, and the attention scores of the heads of each guide.
 
         ``mask`` is added to the attention scores.
         """
         cos, sin = rotation(self.shape, positions)
-        x, scores, tags = self.embed(tokens), mask, mask
+        x, scores, guides = self.embed(tokens), list[Tensor](), dict(GUIDES)
         for number, block in enumerate(self.blocks):
             x, q, k = block(x, cos, sin, mask)
-            if number == TAG_LAYER:
-                tags = q[:, :1] @ k[:, :1].transpose(-1, -2) / self.shape.head**0.5 + mask
-            if number == GUIDED_LAYER:
-                q, k = q[:, :GUIDED_HEADS], k[:, :GUIDED_HEADS]
-                scores = q @ k.transpose(-1, -2) / self.shape.head**0.5 + mask
-        return self.last(x), scores, tags
+            if number in guides:
+                q, k = q[:, : guides[number]], k[:, : guides[number]]
+                scores.append(q @ k.transpose(-1, -2) / self.shape.head**0.5 + mask)
+        return self.last(x), scores
 
-    def loss(
-        self, tokens: Tensor, positions: Tensor, mask: Tensor, learnt: Learnt, points: Tensor, tagged: Tensor
-    ) -> Tensor:
+    def loss(self, tokens: Tensor, positions: Tensor, mask: Tensor, learnt: Learnt, looks: Iterable[Tensor]) -> Tensor:
         """Weighted mean of the cross-entropy of the targets, and of where the guided heads look.
 
-        ``points`` and ``tagged`` (3, n) are rows, columns and the columns at which to look from there.
+        ``looks``, (3, n) for each guide, are rows, columns and the columns at which to look from there.
         """
-        states, scores, tags = self.hidden(tokens, positions, mask)
+        states, scores = self.hidden(tokens, positions, mask)
         logits = states.flatten(0, 1)[learnt.at] @ self.embed.weight.T
         each = functional.cross_entropy(logits, learnt.target, reduction="none")
         loss = (each * learnt.weight).sum() / learnt.weight.sum()
-        return loss + GUIDANCE * (_astray(scores, points) + _astray(tags, tagged))
+        return loss + GUIDANCE * sum(map(_astray, scores, looks), start=loss.new_zeros(()))
 
 
-def _astray(scores: Tensor, points: Tensor) -> Tensor:
+def _astray(scores: Tensor, look: Tensor) -> Tensor:
     """The cross-entropy of where heads look, (batch, heads, from, to), to where they should."""
-    row, column, target = points
+    row, column, target = look
     if not len(row):
         return scores.new_zeros(())
     looked = scores[row, :, column].log_softmax(-1)

@@ -17,11 +17,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from queue import Full
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ LENGTH, ROWS, PARTS = 288, 5, 2
 """Tokens in a row, rows in a part, parts in a step: two processes take parts until the step has all of them."""
 LONG, LONG_ROWS, LONG_SHARE = 768, 2, 0.06
 """The same for the few batches of long conversations, and their share."""
-EARLY = 1500
+EARLY = 600
 """So many batches at the beginning teach looking back more than anything else."""
 PROMPT_WEIGHT = 0.15
 """What a token of a prompt counts: questions repeat words of their documents, and so teach where to look."""
@@ -53,9 +54,8 @@ class Laid:
     """A group laid out as a common beginning and branches, each with how many of its tokens are to be learnt."""
 
     shared: list[int]
-    branches: list[tuple[list[int], int, list[int]]]
-    """Each with its tokens, how many of them are to be learnt, and where in the common beginning each of these stands
-    (-1 for nowhere)."""
+    branches: list[tuple[list[int], int, Sources]]
+    """Each with its tokens, how many of them are to be learnt, and where in the common beginning these come from."""
 
     @property
     def size(self) -> int:
@@ -104,31 +104,45 @@ def _pack(laid: Iterator[Laid], length: int = LENGTH) -> Iterator[list[Laid]]:
             yield fullest
 
 
-def sources(shared: list[int], prompt: list[int], reply: list[int]) -> list[int]:
-    """Where in ``shared`` each token of the reply stands, as far as the tokens around it tell; -1 for nowhere.
+class Sources(NamedTuple):
+    """Where in the common beginning each token of a reply comes from; -1 for nowhere."""
+
+    words: list[int]
+    """The token that it repeats."""
+    sentences: list[int]
+    """The end of the sentence that proves it, or the very beginning where no sentence does."""
+
+
+def sources(shared: list[int], prompt: list[int], reply: list[int]) -> Sources:
+    """Where the tokens of the reply stand in ``shared``, as far as the tokens around them tell.
 
     A line of the reply that is a sentence of the documents is found as a whole, and the short answer inside of the first
-    such sentence; the number before it is to be learnt from the sentence's beginning, which knows its document. Otherwise
-    a token is found by the two before it.
+    such sentence; the number before it is to be learnt from the sentence's end, which knows its document. A reply of one
+    line that stands in the instructions is taken from there. Otherwise a token is found by the two before it.
     """
-    found = [-1] * len(reply)
+    words, sentences = [-1] * len(reply), [-1] * len(reply)
     lines = _lines(reply)
     for start, end in lines[1:]:
         begin = start + 3 + (reply[start + 3 : start + 4] == SPACE)
         if end - begin > 1 and (at := _find(shared, reply[begin:end])) is not None:
-            found[begin:end] = range(at, at + end - begin)
-            found[start + 1] = at
-            first, last = lines[0]
+            last = at + end - begin - 1
+            words[begin:end] = range(at, last + 1)
+            words[start + 1] = last
+            sentences[: begin + 3] = [last if now < 0 else now for now in sentences[: begin + 3]]
+            first, stop = lines[0]
             first += reply[:1] == SPACE
-            inside = _find(shared[at : at + end - start], reply[first:last]) if found[first] < 0 else None
+            inside = _find(shared[at : last + 1], reply[first:stop]) if words[first] < 0 else None
             if inside is not None:
-                found[first:last] = range(at + inside, at + inside + last - first)
-    if len(lines) == 1:
+                words[first:stop] = range(at + inside, at + inside + stop - first)
+    if len(lines) == 1 and (at := _find(shared, reply[:-1])) is not None:
+        words[:-1] = range(at, at + len(reply) - 1)
+        sentences[0] = 0
+    elif len(lines) == 1:
         text = prompt[-2:] + reply
         for n in range(len(reply) - 1):
             at = _find(shared, text[n : n + 3])
-            found[n] = -1 if at is None else at + 2
-    return found
+            words[n] = -1 if at is None else at + 2
+    return Sources(words, sentences)
 
 
 def numbers(shared: list[int]) -> list[tuple[int, int]]:
@@ -169,22 +183,24 @@ class Batch:
     at: np.ndarray
     target: np.ndarray
     weight: np.ndarray
-    points: np.ndarray
-    """(3, n): rows, columns, and the columns at which to look from there."""
-    tagged: np.ndarray
-    """The same for the numbers of the documents."""
+    looks: list[np.ndarray]
+    """(3, n) for each guide of the model: rows, columns, and the columns at which to look from there."""
 
 
 def weights(reply: list[int]) -> list[float]:
     """How much each token of a reply counts: more in a short one, which decides, than in a long one, which repeats.
 
-    The number of a document counts most: it is a single token that says much.
+    Where a sentence proves the answer, the beginning of the short answer counts as much as the beginning of the reply that
+    there is none, or the model would lean to one of them; the number of the document is a single token that says much.
     """
-    each = min(5.0, max(1.0, 12 / len(reply))) if len(reply) < 40 else 0.5
+    each = min(4.0, max(1.0, 12 / len(reply))) if len(reply) < 40 else 0.5
     found = [2 * each, *[each] * (len(reply) - 1)]
-    for start, end in _lines(reply)[1:]:
+    lines = _lines(reply)
+    for start, end in lines[1:]:
         if end - start > 4:
-            found[start + 1] = 6 * each
+            found[start + 1] = 6.0
+            found[:2] = [8.0, 8.0]
+            found[2 : lines[0][1]] = [2.0] * (lines[0][1] - 2)
     return found
 
 
@@ -202,14 +218,15 @@ def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
     at: list[int] = []
     target: list[int] = []
     weight: list[float] = []
+    tags: list[tuple[int, int, int]] = []
+    sentences: list[tuple[int, int, int]] = []
     points: list[tuple[int, int, int]] = []
-    tagged: list[tuple[int, int, int]] = []
     for r, row in enumerate(rows):
         cursor = 0
         for g, laid in enumerate(row):
             begin, base = len(laid.shared), cursor
-            tagged += [(r, base + n, base + tag) for n, tag in numbers(laid.shared)]
-            for b, (ids, learnt, found) in enumerate([(laid.shared, 0, list[int]()), *laid.branches]):
+            tags += [(r, base + n, base + tag) for n, tag in numbers(laid.shared)]
+            for b, (ids, learnt, found) in enumerate([(laid.shared, 0, Sources([], [])), *laid.branches]):
                 span = slice(cursor, cursor + len(ids))
                 start = 0 if b == 0 else begin
                 tokens[r, span], part[r, span], branch[r, span] = ids, g, b
@@ -221,17 +238,19 @@ def collate(rows: list[list[Laid]], length: int = LENGTH) -> Batch:
                     target += ids[1:]
                     weight += [PROMPT_WEIGHT] * (len(ids) - 1 - learnt) + weights(ids[len(ids) - learnt :])
                     last = cursor + len(ids) - learnt - 1
-                    points += [(r, last + n, base + source) for n, source in enumerate(found) if source >= 0]
+                    points += [(r, last + n, base + source) for n, source in enumerate(found.words) if source >= 0]
+                    sentences += [(r, last + n, base + source) for n, source in enumerate(found.sentences) if source >= 0]
                 cursor += len(ids)
-    looks = [np.array(pairs, np.int64).reshape(-1, 3).T.copy() for pairs in (points, tagged)]
-    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32), *looks)
+    looks = [np.array(pairs, np.int64).reshape(-1, 3).T.copy() for pairs in (tags, sentences, points)]
+    return Batch(tokens, positions, part, branch, np.array(at), np.array(target), np.array(weight, np.float32), looks)
 
 
 def _batches(tokenizer: Tokenizer, seed: int, made: int) -> Iterator[Batch]:
     rng = random.Random(seed + made)
     rows = _pack(lay(tokenizer, group(rng, early=made < EARLY)) for _ in iter(int, 1))
     long = _pack((lay(tokenizer, long_group(rng), LONG) for _ in iter(int, 1)), LONG)
-    for made in count(made):
+    while True:
+        made += 1
         if rng.random() < LONG_SHARE:
             yield collate([next(long) for _ in range(LONG_ROWS)], LONG)
         else:
@@ -396,8 +415,7 @@ class Team:
             batch = self.queue.get()
             arrays = (torch.from_numpy(a) for a in (batch.tokens, batch.positions))
             learnt = Learnt(*(torch.from_numpy(a) for a in (batch.at, batch.target, batch.weight)))
-            looks = (torch.from_numpy(a) for a in (batch.points, batch.tagged))
-            loss = model.loss(*arrays, _sight(batch), learnt, *looks) / PARTS
+            loss = model.loss(*arrays, _sight(batch), learnt, map(torch.from_numpy, batch.looks)) / PARTS
             loss.backward()
             with self.loss, self.counted:
                 self.loss.value += loss.item()
@@ -437,7 +455,8 @@ def _compile(model: Pocket) -> None:
         model.hidden = torch.compile(model.hidden, dynamic=False)  # type: ignore[method-assign]
         for rows, length in ((ROWS, LENGTH), (LONG_ROWS, LONG)):
             at = torch.zeros(rows, length, dtype=torch.long)
-            model.hidden(at, at.clone(), torch.zeros(rows, 1, length, length))[0].sum().backward()
+            states, scores = model.hidden(at, at.clone(), torch.zeros(rows, 1, length, length))
+            sum((s.sum() for s in scores), start=states.sum()).backward()
         model.zero_grad()
 
 

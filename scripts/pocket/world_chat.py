@@ -62,7 +62,7 @@ def small_talk(rng: random.Random, tongue: Tongue) -> Turn:
     return Turn(text, replies, rare or held("talk", text.casefold().strip(" .!?。！？")), intent.name)
 
 
-def _neighbour(rng: random.Random) -> tuple[Pair, Pair, str]:
+def _neighbour(rng: random.Random) -> tuple[Pair, Pair]:
     """What comes after or before a day, a month or a number."""
     row, en_kind, zh_kind = rng.choice(
         ((words.DAYS, "day", "星期几"), (words.MONTHS, "month", "哪个月"), (words.NUMBERS[:20], "number", "哪个数字"))
@@ -75,26 +75,38 @@ def _neighbour(rng: random.Random) -> tuple[Pair, Pair, str]:
         n = rng.randrange(len(row))
         here, there = row[n], row[(n + step) % len(row)]
     word, zh_word = ("after", "后面") if step == 1 else ("before", "前面")
-    en = rng.choice((f"what {en_kind} comes {word} {here.en}", f"which {en_kind} is {word} {here.en}", f"what comes {word} {here.en}"))
-    zh = rng.choice((f"{here.zh}{zh_word}是{zh_kind}", f"{here.zh}的{zh_word}是什么"))
-    return (en, zh), (there.en, there.zh), f"{here.en}{step}"
+    en = rng.choice((
+        f"what {en_kind} comes {word} {here.en}", f"which {en_kind} is {word} {here.en}", f"what comes {word} {here.en}",
+        f"what {en_kind} is {word} {here.en}", f"tell me the {en_kind} {word} {here.en}", f"which {en_kind} comes {word} {here.en}",
+    ))  # fmt: skip
+    zh = rng.choice((
+        f"{here.zh}{zh_word}是{zh_kind}", f"{here.zh}的{zh_word}是什么", f"{here.zh}{zh_word}是什么", f"{here.zh}的{zh_word}是{zh_kind}",
+        f"{zh_kind}在{here.zh}{zh_word}",
+    ))  # fmt: skip
+    return (en, zh), (there.en, there.zh)
 
 
 def knowledge(rng: random.Random, tongue: Tongue) -> Turn:
-    """A question about the world that needs no document."""
+    """A question about the world that needs no document; held out are single ways to ask for a fact, not facts."""
     kind = rng.choice(("next", "next", "colour", "opposite", "plus", "isa"))
     if kind == "next":
-        asked, told, key = _neighbour(rng)
+        asked, told = _neighbour(rng)
     elif kind == "colour":
         en, zh, colour, colour_zh = rng.choice(COLOURED)
-        asked = rng.choice((f"what color is the {en}", f"which color does the {en} have")), f"{zh}是什么颜色的"
-        told, key = (colour, colour_zh), en
+        asked = (
+            rng.choice((f"what color is the {en}", f"which color does the {en} have", f"what color does the {en} have", f"tell me the color of the {en}")),
+            rng.choice((f"{zh}是什么颜色的", f"{zh}是什么颜色", f"{zh}的颜色是什么", f"{zh}有什么颜色")),
+        )  # fmt: skip
+        told = colour, colour_zh
     elif kind == "opposite":
         a, a_zh, b, b_zh = rng.choice(OPPOSITES)
         if rng.random() < 0.5:
             a, a_zh, b, b_zh = b, b_zh, a, a_zh
-        asked = rng.choice((f"what is the opposite of {a}", f"tell me the opposite of {a}")), f"{a_zh}的反义词是什么"
-        told, key = (b, b_zh), a
+        asked = (
+            rng.choice((f"what is the opposite of {a}", f"tell me the opposite of {a}", f"which word is the opposite of {a}", f"the opposite of {a}")),
+            rng.choice((f"{a_zh}的反义词是什么", f"什么是{a_zh}的反义词", f"告诉我{a_zh}的反义词", f"{a_zh}的反义词")),
+        )  # fmt: skip
+        told = b, b_zh
     elif kind == "plus":
         a, b = rng.randint(1, 10), rng.randint(1, 10)
         n = words.NUMBERS
@@ -102,20 +114,23 @@ def knowledge(rng: random.Random, tongue: Tongue) -> Turn:
         left = (str(a), str(a)) if as_digits else (n[a - 1].en, n[a - 1].zh)
         right = (str(b), str(b)) if as_digits else (n[b - 1].en, n[b - 1].zh)
         total = n[a + b - 1]
-        asked = (f"what is {left[0]} plus {right[0]}", f"{left[1]}加{right[1]}等于多少")
-        told, key = (str(a + b),) * 2 if as_digits else (total.en, total.zh), f"{a}+{b}"
+        asked = (
+            rng.choice((f"what is {left[0]} plus {right[0]}", f"how much is {left[0]} plus {right[0]}", f"what is {left[0]} and {right[0]}")),
+            rng.choice((f"{left[1]}加{right[1]}等于多少", f"{left[1]}加{right[1]}是多少", f"{left[1]}加{right[1]}等于几")),
+        )  # fmt: skip
+        told = (str(a + b),) * 2 if as_digits else (total.en, total.zh)
     else:
         lists = (("animal", "动物", words.ANIMALS), ("city", "城市", words.CITIES), ("color", "颜色", words.COLORS))
         kinds = rng.sample(lists, 2)
         item = rng.choice(kinds[0][2])
         right = rng.random() < 0.5
         of = kinds[0] if right else kinds[1]
-        asked, key = (f"is {item.en} a {of[0]}", f"{item.zh}是{of[1]}吗"), f"{item.en}.{of[0]}"
+        asked = f"is {item.en} a {of[0]}", f"{item.zh}是{of[1]}吗"
         told = ("yes", "是的") if right else ("no", "不是")
     said = dressed(written(asked, "en", "") if tongue == "en" else asked[1], rng, tongue)
     if tongue == "en":
         said = said.rstrip("?.!") + "?" if rng.random() < 0.7 else said
-    return Turn(said, (written(told, tongue),), held("knowledge", f"{kind}:{key}"), kind)
+    return Turn(said, (written(told, tongue),), held("knowledge", asked[tongue == "zh"]), kind)
 
 
 def order(rng: random.Random, tongue: Tongue) -> Turn:
