@@ -11,9 +11,10 @@ from threading import Lock
 from typing import Any
 
 from llmsdk.errors import LLMError, MissingExtra, ModelFileError, OutOfMemory, Unsupported
+from llmsdk_providers.local import quantized
 from llmsdk_providers.local.faults import is_out_of_memory
 from llmsdk_providers.local.folder import ModelFolder
-from llmsdk_providers.local.native import Native, draw_up
+from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.runner import Runner
 from llmsdk_providers.local.scheduler import Model
 from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype, kv_bytes
@@ -77,17 +78,19 @@ def load_runner(folder: ModelFolder, settings: LocalSettings) -> Model:
         ConfigError: this machine lacks the device.
         ModelFileError: the weights do not fit the configuration, or cannot be read.
         OutOfMemory: it does not fit.
+        Unsupported: ``quantize`` for a model or a machine that cannot.
     """
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     try:
         with _LOADING, _quiet():
             plan = draw_up(folder.path, dtype, device)
+        _check_quantize(settings, plan)
         if isinstance(plan, str):
             return _load_module(folder, settings, device, dtype)
         _set_threads(settings, plan.parameters)
         with _LOADING, _quiet():
-            decoder = plan.build(dtype, _bar)
+            decoder = plan.build(dtype, _bar, int8=settings.quantize is not None)
         tokens = settings.max_batch * (settings.max_len or folder.window or plan.config.max_position_embeddings)
         return Native(decoder, kv_bytes(settings, tokens * plan.shape.numbers_per_token * dtype.itemsize))
     except Exception as error:
@@ -100,6 +103,17 @@ def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
     with _LOADING, _quiet():
         plan = draw_up(folder.path, choose_dtype(settings.dtype, device), device)
     return plan if isinstance(plan, str) else None
+
+
+def _check_quantize(settings: LocalSettings, plan: Blueprint | str) -> None:
+    if settings.quantize is None:
+        return
+    reason = plan if isinstance(plan, str) else quantized.why_not()
+    if reason is not None:
+        hint = 'Leave quantize out; dtype = "bfloat16" halves the memory of any model.'
+        raise Unsupported(
+            f"quantize = {settings.quantize!r} does not go here: {reason}", capability="quantize", hint=hint
+        )
 
 
 def _load_module(folder: ModelFolder, settings: LocalSettings, device: Any, dtype: Any) -> Runner:

@@ -97,9 +97,9 @@ class Blueprint:
     def parameters(self) -> int:
         return sum(prod(size) for size in expected(self.shape).values())
 
-    def build(self, dtype: torch.dtype, show: Progress = iter) -> Decoder:
+    def build(self, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False) -> Decoder:
         """Read the weights; ``show`` is given the numbers of the layers to go through."""
-        return Decoder(self.shape, load_weights(self.files, self.shape, dtype, show), self.config)
+        return Decoder(self.shape, load_weights(self.files, self.shape, dtype, show, int8=int8), self.config)
 
 
 def draw_up(path: Path, dtype: torch.dtype, device: torch.device) -> Blueprint | str:

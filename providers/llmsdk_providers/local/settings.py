@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTIZED = ("int8",)
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -26,6 +27,8 @@ class LocalSettings(Settings):
     """``auto`` (the first CUDA device, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``."""
     dtype: str = "auto"
     """``auto`` (float32 on the CPU, bfloat16 on CUDA), ``float32``, ``bfloat16`` or ``float16``."""
+    quantize: str | None = None
+    """``int8`` keeps weights in 8 bits and computes with them: on the CPU, in our own decoder. ``None`` as they are."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of one forward pass; ``None`` takes one for a tiny model and else leaves it to torch."""
     max_batch: int = Field(default=16, ge=1)
@@ -40,7 +43,7 @@ class LocalSettings(Settings):
 
 
 def check_names(settings: LocalSettings) -> None:
-    """Check device and dtype without torch.
+    """Check device, dtype and quantize without torch.
 
     Raises:
         ConfigError: a name that means nothing.
@@ -49,6 +52,11 @@ def check_names(settings: LocalSettings) -> None:
         raise _unknown("device", settings.device, ("auto", "cpu", "cuda", "cuda:0"))
     if settings.dtype not in DTYPES:
         raise _unknown("dtype", settings.dtype, DTYPES)
+    if settings.quantize is not None and settings.quantize not in QUANTIZED:
+        raise _unknown("quantize", settings.quantize, QUANTIZED)
+    if settings.quantize is not None and settings.dtype not in ("auto", "float32"):
+        hint = "Leave dtype out: beside the 8-bit weights all is float32."
+        raise ConfigError(f"providers.local has both quantize and dtype = {settings.dtype!r}", hint=hint)
 
 
 def _unknown(key: str, value: str, known: tuple[str, ...]) -> ConfigError:

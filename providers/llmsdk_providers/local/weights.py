@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmsdk_providers.local.quantized import quantize
 from llmsdk_providers.local.shape import Shape
 
 if TYPE_CHECKING:
@@ -37,16 +39,20 @@ class Linear:
         return x @ self.weight if self.bias is None else torch.addmm(self.bias, x, self.weight)
 
 
+Map = Callable[["Tensor"], "Tensor"]
+"""A linear map of rows: plain, or in 8 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     attention_norm: Tensor
-    qkv: Linear
+    qkv: Map
     qk_norm: Tensor | None
     """``[heads + kv_heads, head_dim]``"""
-    out: Linear
+    out: Map
     mlp_norm: Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: Map
+    down: Map
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +143,17 @@ def _sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
 Progress = Callable[[Sequence[int]], Iterable[int]]
 
 
-def load_weights(files: Files, shape: Shape, dtype: torch.dtype, show: Progress = iter) -> Weights:
-    """All weights, for files that ``why_not_files`` has nothing against."""
+def load_weights(
+    files: Files, shape: Shape, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False
+) -> Weights:
+    """All weights, for files that ``why_not_files`` has nothing against.
+
+    ``int8`` keeps what is inside the layers in 8 bits; ``dtype`` is float32 then. Embeddings, norms and head stay wide.
+    """
     embeddings = files.read(EMBEDDINGS).to(dtype, copy=True)
-    layers = tuple(_layer(files, shape, f"model.layers.{number}", dtype) for number in show(range(len(shape.windows))))
+    fuse = partial(_quantized if int8 else _linear, files, dtype)
+    numbers = show(range(len(shape.windows)))
+    layers = tuple(_layer(files, shape, f"model.layers.{number}", dtype, fuse) for number in numbers)
     return Weights(embeddings, layers, files.read(NORM).to(dtype, copy=True), _head(files, shape, embeddings))
 
 
@@ -149,15 +162,15 @@ def _head(files: Files, shape: Shape, embeddings: Tensor) -> Linear:
 
     # A model that says it is tied and brings a head as well is tied only if the two are the same.
     own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(embeddings.dtype), embeddings))
-    return _linear(files, ["lm_head"], embeddings.dtype) if own else Linear(embeddings, rows=True)
+    return _linear(files, embeddings.dtype, ["lm_head"]) if own else Linear(embeddings, rows=True)
 
 
-def _layer(files: Files, shape: Shape, prefix: str, dtype: torch.dtype) -> Layer:
+def _layer(files: Files, shape: Shape, prefix: str, dtype: torch.dtype, fuse: Callable[..., Map]) -> Layer:
     def read(name: str) -> Tensor:
         return files.read(f"{prefix}.{name}.weight").to(dtype, copy=True)
 
-    def linear(names: str, *, bias: bool) -> Linear:
-        return _linear(files, [f"{prefix}.{name}_proj" for name in names.split()], dtype, bias=bias)
+    def linear(names: str, *, bias: bool) -> Map:
+        return fuse([f"{prefix}.{name}_proj" for name in names.split()], bias=bias)
 
     return Layer(
         attention_norm=read("input_layernorm"),
@@ -176,7 +189,7 @@ def _qk_norm(query: Tensor, key: Tensor, shape: Shape) -> Tensor:
     return torch.cat([query.expand(shape.heads, -1), key.expand(shape.kv_heads, -1)])
 
 
-def _linear(files: Files, names: Sequence[str], dtype: torch.dtype, *, bias: bool = False) -> Linear:
+def _linear(files: Files, dtype: torch.dtype, names: Sequence[str], *, bias: bool = False) -> Linear:
     """Several linear maps of the same input as one.
 
     float32 is kept as ``[in, out]``: for a single row torch reads it a third faster that way. For bfloat16 it is no
@@ -193,3 +206,9 @@ def _linear(files: Files, names: Sequence[str], dtype: torch.dtype, *, bias: boo
         part.copy_(files.read(f"{name}.weight"))
     biases = torch.cat([files.read(f"{name}.bias") for name in names]).to(dtype) if bias else None
     return Linear(weight, biases, rows)
+
+
+def _quantized(files: Files, dtype: torch.dtype, names: Sequence[str], *, bias: bool = False) -> Map:
+    """The same in 8 bits, unless that would lose too much."""
+    plain = _linear(files, dtype, names, bias=bias)
+    return quantize(plain.weight.t(), plain.bias) or plain
