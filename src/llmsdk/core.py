@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -50,6 +51,8 @@ MANY_TEXTS = frozenset({"n", "echo", "logprobs"})
 """Options of verbs whose result has room for several texts or for tokens."""
 NOT_FOR: Mapping[str, Set[str]] = {"complete": frozenset(), "chat": frozenset({"echo"})}
 """Options that mean nothing to a verb; ``MANY_TEXTS`` to any other."""
+NAMED = 4
+"""Providers that a hint names."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,8 @@ class Core:
     shared: Shared
     settings: opts.CallSettings
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    fields: opts.Fields = field(default_factory=dict, repr=False)
+    """What the defaults set of a request, checked."""
     bridge: Callable[[Invoke], Invoke] | None = None
     """How this face reaches a provider that is bound to a loop of its own."""
     handler: Handler = PIPELINE
@@ -93,7 +98,7 @@ class Core:
         host: dict[str, Any] = {
             name: given.pop(name) for name in ("api_key", "base_url", "http_client") if name in given
         }
-        opts.request_fields(given)
+        fields = opts.checked(given)
         loaded = load(config)
         own = loaded.default if model is None else model
         if host:
@@ -106,15 +111,16 @@ class Core:
             for target in registry.resolve(own)[:1]:
                 registry.provider(target.provider_name)
         base = opts.CallSettings(timeouts=loaded.timeouts, retry=loaded.retry)
-        return cls(Shared(loaded, registry), opts.call_settings(given, base), given)
+        return cls(Shared(loaded, registry), opts.call_settings(given, base), given, fields)
 
     def with_options(self, given: Mapping[str, Any]) -> Core:
         """The same core with other defaults over its own."""
         opts.check_names(given, frozenset(opts.Options.__annotations__), "with_options")
-        opts.request_fields(given)
+        fields = {**self.fields, **opts.checked(given)}
         if given.get("model") is not None:
             self.shared.registry.resolve(given["model"])
-        return replace(self, settings=opts.call_settings(given, self.settings), defaults={**self.defaults, **given})
+        settings, defaults = opts.call_settings(given, self.settings), {**self.defaults, **given}
+        return replace(self, settings=settings, defaults=defaults, fields=fields)
 
     # --- lines ------------------------------------------------------------------------------------------------
 
@@ -130,32 +136,29 @@ class Core:
             raise ClientClosed("the client is closed")
         known = opts.CALL | opts.BATCH | opts.TEXT | (opts.CHAT if verb == "chat" else frozenset())
         opts.check_names(given, known, verb)
-        opts.request_fields(given)
+        fields = {**self.fields, **opts.checked(given)}
         if odd := given.keys() & NOT_FOR.get(verb, MANY_TEXTS):
             name = min(odd)
             raise InputError(f"{name}= makes no sense for {verb}()", argument=name, hint="Leave it out.")
-        merged = {**self.defaults, **given}
-        if (model := merged.get("model")) is None:
+        if (model := given.get("model", self.defaults.get("model"))) is None:
             raise ConfigError("no model to ask", hint=NO_MODEL)
         settings = opts.call_settings(given, self.settings)
         attempts: list[Attempt] = []
         targets = self.shared.registry.resolve(model)
-        return [partial(self._line, target, verb, merged, settings, io, attempts) for target in targets]
+        return [partial(self._line, target, verb, fields, settings, io, attempts) for target in targets]
 
     def _line(
         self,
         target: Target,
         verb: str,
-        given: Mapping[str, Any],
+        fields: opts.Fields,
         settings: opts.CallSettings,
         io: IO,
         attempts: list[Attempt],
     ) -> Line:
         provider = self.shared.registry.provider(target.provider_name)
-        chosen = {**target.options, **given}
-        if verb not in ("complete", "chat"):
-            chosen = {name: value for name, value in chosen.items() if name not in MANY_TEXTS}
-        chosen.pop("echo", None)
+        unfit = {"echo"} if verb in ("complete", "chat") else MANY_TEXTS
+        chosen = {**opts.checked(target.options), **fields}
         return Line(
             provider=provider,
             model=target.model,
@@ -163,7 +166,7 @@ class Core:
             handler=self.handler,
             ledger=self.shared.ledger,
             settings=settings,
-            fields=opts.request_fields(chosen),
+            fields=opts.flat({name: value for name, value in chosen.items() if name not in unfit}),
             who_has=self._who_has,
             bridge=self.bridge if provider.loop_bound else None,
             tracer=self.shared.tracer,
@@ -171,11 +174,19 @@ class Core:
         )
 
     def _who_has(self, capability: str) -> str:
-        """Which of the backends at hand has a capability, in a sentence."""
+        """Which backends have a capability, in a sentence: a few of them, those that could be asked now first."""
         from llmsdk.registry import BUILT_IN
 
-        names = [name for name in BUILT_IN if self._offers(name, capability)]
-        return f"{' and '.join(names)} can." if names else ""
+        ordered = sorted(BUILT_IN, key=lambda name: not self._has_key(name))
+        names = [*islice((name for name in ordered if self._offers(name, capability)), NAMED + 1)]
+        listed = [*names[:NAMED], "others"] if len(names) > NAMED else names
+        return f"{' and '.join(filter(None, (', '.join(listed[:-1]), listed[-1])))} can." if listed else ""
+
+    def _has_key(self, name: str) -> bool:
+        try:
+            return name == "local" or self.shared.registry.key_source(name) is not None
+        except LLMError:  # it cannot be imported here
+            return False
 
     def _offers(self, name: str, capability: str) -> bool:
         try:
@@ -354,7 +365,7 @@ class Flow(Generic[R]):
             delivered = False
             try:
                 while question is not None:
-                    asked, show = question, question.show()
+                    asked, show = question, question.show(line)
                     async with closing(stream), closing(_shown(stream, show) if show else stream) as shown:
                         async for event in shown:
                             delivered = delivered or call.delivered

@@ -10,7 +10,9 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import FunctionType, MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -46,20 +48,8 @@ class Function:
         Raises:
             InputError: a parameter without annotation, ``*args``, or a type without a JSON schema.
         """
-        name = getattr(function, "__name__", type(function).__name__)
-        if not _NAME.fullmatch(name):
-            hint = "Give it a def of its own: a tool's name has letters, digits, _ and - only."
-            raise InputError(f"{name!r} is no name for a tool", argument="tools", hint=hint)
-        said = inspect.getdoc(function) or ""
-        model = _arguments_model(name, function, _described(said))
-        try:
-            schema = model.model_json_schema()
-        except PydanticUserError as error:
-            raise _no_schema(name, error) from None
-        schema.pop("title", None)
-        for inner in schema.get("properties", {}).values():
-            inner.pop("title", None)
-        return cls(Tool(name, schema, _summary(said)), function, model, inspect.iscoroutinefunction(function))
+        tool, model = _known(function)
+        return cls(tool, function, model, inspect.iscoroutinefunction(function))
 
     def arguments(self, call: ToolCall) -> dict[str, Any]:
         """The keyword arguments of a call, of the annotated types.
@@ -73,6 +63,38 @@ class Function:
             faults = "; ".join(_fault(item) for item in error.errors(include_url=False, include_input=False))
             raise InvalidToolArguments(f"the arguments of {call.name!r} do not fit: {faults}") from None
         return {name: getattr(checked, name) for name in type(checked).model_fields}
+
+
+Described = tuple[Tool, type[BaseModel]]
+_KNOWN: WeakKeyDictionary[Callable[..., Any], Described] = WeakKeyDictionary()
+"""What has been worked out already: it takes a millisecond, and a call with ``steps=`` needs it several times."""
+
+
+def _known(function: Callable[..., Any]) -> Described:
+    """A function's tool and the model of its arguments; worked out once for each that was made with ``def``."""
+    if not isinstance(function, FunctionType | MethodType):  # anything else may be equal to what it is not
+        return _worked_out(function)
+    found = _KNOWN.get(function)
+    if found is None:
+        found = _KNOWN[function] = _worked_out(function)
+    return found
+
+
+def _worked_out(function: Callable[..., Any]) -> Described:
+    name = getattr(function, "__name__", type(function).__name__)
+    if not _NAME.fullmatch(name):
+        hint = "Give it a def of its own: a tool's name has letters, digits, _ and - only."
+        raise InputError(f"{name!r} is no name for a tool", argument="tools", hint=hint)
+    said = inspect.getdoc(function) or ""
+    model = _arguments_model(name, function, _described(said))
+    try:
+        schema = model.model_json_schema()
+    except PydanticUserError as error:
+        raise _no_schema(name, error) from None
+    schema.pop("title", None)
+    for inner in schema.get("properties", {}).values():
+        inner.pop("title", None)
+    return Tool(name, schema, _summary(said)), model
 
 
 def _arguments_model(name: str, function: Callable[..., Any], described: Mapping[str, str]) -> type[BaseModel]:

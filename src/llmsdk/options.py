@@ -183,6 +183,9 @@ def _tags(value: Any) -> tuple[str, ...]:
 
 # --- what goes into the request ---------------------------------------------------------------------------------
 
+Fields = Mapping[str, Mapping[str, Any]]
+"""The fields of ``Request`` that each option sets."""
+
 
 def request_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of ``Request`` that the options set, each checked.
@@ -190,12 +193,21 @@ def request_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: a value out of range; it is named.
     """
-    return {
-        name: value
-        for key in options
-        if (check := _CHECKS.get(key))
-        for name, value in check(key, options[key]).items()
-    }
+    return flat(checked(options))
+
+
+def checked(options: Mapping[str, Any]) -> Fields:
+    """What each option sets of a ``Request``. By option, so that one can take the place of another's whole.
+
+    Raises:
+        InputError: as for ``request_fields``.
+    """
+    return {key: check(key, value) for key, value in options.items() if (check := _CHECKS.get(key))}
+
+
+def flat(fields: Fields) -> dict[str, Any]:
+    """The fields of ``Request`` that checked options set together."""
+    return {name: value for each in fields.values() for name, value in each.items()}
 
 
 def _checked(check: Any, **limits: Any) -> Any:
