@@ -1,7 +1,8 @@
 """The contract between llmsdk and a backend.
 
-A provider has one generating method. Whatever else it can do (score candidates, embed, count tokens, list models) it
-shows by implementing one more small protocol; there are no flags for methods and none that only raise.
+A provider has one generating method. Whatever else it can do (score candidates, embed, count tokens, list models,
+translate without being asked in words) it shows by implementing one more small protocol; there are no flags for methods
+and none that only raise.
 
 Writing one: see docs/writing-a-provider.md. A host that speaks HTTP subclasses ``HTTPProvider`` and gives pure
 functions: a request to bytes, bytes to events.
@@ -21,6 +22,8 @@ from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.types import Event, Info, Request, TokenCount
 
+Native = Literal["translate", "answer", "classify"]
+"""The verbs that a model may be made for."""
 CONTRACT = 1
 """Version of this contract. The registry refuses a provider that was written for another."""
 MAX_ERROR = 2**16
@@ -45,6 +48,9 @@ class Capabilities:
     """The fields of ``Request`` that are honoured beyond model, input and stream."""
     context: int | None = None
     """The window in tokens, where known."""
+    native: frozenset[Native] = frozenset()
+    """The verbs that this very model is made for. They are then not asked in words, but by ``Translates``, ``Answers``
+    and ``Classifies``, which are the provider's. Many such models have neither ``chat`` nor ``complete``."""
 
 
 class Settings(BaseModel):
@@ -130,6 +136,40 @@ class Lists(Protocol):
 class CountsExactly(Protocol):
     def count_exactly(self, request: Request, io: IO) -> AsyncIterator[Event]:
         """Ask the host how many input tokens a request has: yield ``Output(TokenCount(..., "exact"))``."""
+        ...
+
+
+@runtime_checkable
+class Translates(Protocol):
+    def translate(self, request: Request, to: str, source: str | None, io: IO) -> AsyncIterator[Event]:
+        """Yield the translation of ``request.input`` as text, ``Usage`` where known, and ``Finish`` when it is whole.
+
+        ``to`` and ``source`` are BCP-47 tags; without ``source`` the model has to find out.
+
+        Raises:
+            InputError: a language that the model does not translate to or from, or ``source`` missing where it needs
+                one; before anything is sent.
+        """
+        ...
+
+
+@runtime_checkable
+class Answers(Protocol):
+    def answer(self, request: Request, documents: Sequence[str], io: IO) -> AsyncIterator[Event]:
+        """Yield ``Usage`` where known, and ``Output(tuple[Span, ...])``: where in the documents the answer to the
+        question in ``request.input`` stands, the best first; none where it does not.
+        """
+        ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    def classify(self, request: Request, labels: Sequence[str], multi: bool, io: IO) -> AsyncIterator[Event]:
+        """Yield ``Usage`` where known, and ``Output(dict[str, float])``: the probability of each label for the text in
+        ``request.input``, each by itself if ``multi``, else adding up to 1.
+
+        A model whose labels are fixed gives all that it has, whatever ``labels`` says; the caller compares.
+        """
         ...
 
 
@@ -269,7 +309,9 @@ class _Streamed:
 
 __all__ = [
     "CONTRACT",
+    "Answers",
     "Capabilities",
+    "Classifies",
     "Counts",
     "CountsExactly",
     "Embeds",
@@ -277,8 +319,10 @@ __all__ = [
     "HTTPProvider",
     "HTTPSettings",
     "Lists",
+    "Native",
     "Provider",
     "Scores",
     "Settings",
     "StreamDecoder",
+    "Translates",
 ]

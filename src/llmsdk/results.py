@@ -111,7 +111,7 @@ class Result:
 
     @property
     def route(self) -> str:
-        """How the task was put to the provider, such as ``chat``, ``score`` or ``chat+logprobs``."""
+        """How the task was put to the provider, such as ``chat``, ``score``, ``chat+logprobs`` or ``native``."""
         return self.record.route
 
     @property
@@ -249,6 +249,8 @@ class Evidence:
     """Index of the document, from 0."""
     start: int
     end: int
+    score: float | None = field(default=None, repr=False)
+    """How probable the model finds this passage, where it finds passages itself (the route ``native``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,8 +271,9 @@ class Classification(Result, Generic[L]):
     """The label of a text.
 
     ``scores`` are probabilities: over the labels (adding up to 1), or for each label by itself when ``multi``.
-    ``probability`` says where they come from: ``exact`` (the model's own probability of each label), ``logprob`` (from
-    the logprobs of its first token), ``vote`` (shares of several replies) or ``stated`` (the model was asked to say).
+    ``probability`` says where they come from: ``exact`` (the model's own probability of each label, scored or put out
+    by a classifier), ``logprob`` (from the logprobs of its first token), ``vote`` (shares of several replies) or
+    ``stated`` (the model was asked to say).
     """
 
     label: L

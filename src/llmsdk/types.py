@@ -313,7 +313,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The whole result of an operation that yields no text: scores, vectors, a list of models."""
+    """The whole result of an operation that yields no text: scores, vectors, spans, a list of models."""
 
     value: Any
 
@@ -331,6 +331,18 @@ class Score:
 
     logprob: float
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where an answer stands: ``documents[source][start:end]``, in characters."""
+
+    source: int
+    """Index of the document, from 0."""
+    start: int
+    end: int
+    score: float | None = None
+    """How probable the model finds it, against every other passage of the document and against there being none."""
 
 
 @dataclass(frozen=True, slots=True)

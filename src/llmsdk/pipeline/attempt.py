@@ -23,6 +23,9 @@ from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Settled
 from llmsdk.types import Event, Request, Usage
 
+TEXT = frozenset({"generate", "translate"})
+"""Operations whose reply is text, which may be cut off; the others end with their one value."""
+
 
 async def attempt(call: Call) -> AsyncIterator[Event]:
     """Ask the provider once.
@@ -46,7 +49,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
                     clock.content = call.delivered = True
                     first_token = clock.now() - clock.started
                 yield event
-        if call.operation == "generate" and not reply.complete(call.request.n):
+        if call.operation in TEXT and not reply.complete(call.request.n):
             raise _cut(reply, clock)
     except (Transient, BadResponse) as error:
         failure = error.locate(provider, model)

@@ -47,6 +47,10 @@ class Line:
     asked: float = 0.0
     """When the first question went down the pipeline."""
     deadline: float | None = None
+    operation: Operation = "generate"
+    """What is asked of the provider."""
+    invoke: Invoke | None = None
+    """How, where that is not by ``generate``."""
 
     def __post_init__(self) -> None:
         self.started = self.io.now()
@@ -73,16 +77,25 @@ class Line:
         for name, value in self.fields.items():
             if _has(can, name, value):
                 kept[name] = value
-            elif self.settings.on_unsupported == "raise":
-                raise self.unsupported(name)
-            elif self.settings.on_unsupported == "warn":
-                self.warn(f"{self.provider.name}:{self.model} does not support {name}; it was left out")
+            else:
+                self.leave_out(name)
         return kept
 
-    def unsupported(self, capability: str) -> Unsupported:
-        """The error for a capability that this model lacks."""
+    def leave_out(self, name: str) -> None:
+        """Do without an option or argument that the model lacks, as far as the caller allows it.
+
+        Raises:
+            Unsupported: the caller does not.
+        """
+        if self.settings.on_unsupported == "raise":
+            raise self.unsupported(name, optional=True)
+        if self.settings.on_unsupported == "warn":
+            self.warn(f"{self.provider.name}:{self.model} does not support {name}; it was left out")
+
+    def unsupported(self, capability: str, *, optional: bool = False) -> Unsupported:
+        """The error for a capability that this model lacks; what is ``optional`` the caller may have dropped."""
         message = f"{self.provider.name}:{self.model} does not support {capability}"
-        drop = 'on_unsupported="drop" leaves it out.' if capability in self.fields else ""
+        drop = 'on_unsupported="drop" leaves it out.' if optional else ""
         hint = f"{self.who_has(capability)} {drop}".strip() or "Ask another model."
         return Unsupported(message, capability=capability, hint=hint).locate(self.provider.name, self.model)
 
@@ -93,9 +106,13 @@ class Line:
 
     # --- asking -----------------------------------------------------------------------------------------------
 
+    def natively(self, operation: Operation, invoke: Invoke) -> None:
+        """From now on ask by an operation that the model is made for, not in words."""
+        self.operation, self.invoke = operation, invoke
+
     async def ask(self, request: Request) -> Reply:
         """The whole reply to a request."""
-        call = self._call("generate", request, self.provider.generate)
+        call = self._question(request)
         async with closing(self.handler(call)) as events:
             async for _ in events:
                 pass
@@ -103,8 +120,13 @@ class Line:
 
     def stream(self, request: Request) -> tuple[Call, AsyncIterator[Event]]:
         """The events of a reply as they come, and the call that folds them."""
-        call = self._call("generate", request, self.provider.generate)
+        call = self._question(request)
         return call, self.handler(call)
+
+    def _question(self, request: Request) -> Call:
+        if self.invoke is None and not (self.capabilities.chat or self.capabilities.complete):
+            raise self.unsupported("chat")
+        return self._call(self.operation, request, self.invoke or self.provider.generate)
 
     async def score(self, request: Request, candidates: Sequence[str]) -> tuple[Score, ...]:
         """log P of each candidate as the whole reply. Only where the provider scores."""

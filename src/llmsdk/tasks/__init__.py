@@ -32,8 +32,8 @@ class Question(Task[R_co], Protocol):
 
     def ask(self, line: Line) -> Request: ...
 
-    def show(self) -> Show | None:
-        """A fresh filter for the text of one stream; ``None`` shows everything as it comes."""
+    def show(self, line: Line) -> Show | None:
+        """A fresh filter for the text of one stream down ``line``; ``None`` shows everything as it comes."""
         ...
 
     def read(self, reply: Reply, line: Line) -> R_co: ...

@@ -1,19 +1,24 @@
-"""Question answering: from documents with verified quotes, or from what the model knows."""
+"""Question answering: from documents with verified quotes, or from what the model knows.
+
+A model that is made for it finds the passage that is the answer; any other writes the answer and copies what proves it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from llmsdk import options
 from llmsdk.errors import InputError
+from llmsdk.pipeline import native
 from llmsdk.pipeline.line import Line
+from llmsdk.provider import Answers
 from llmsdk.reply import Reply
 from llmsdk.results import Answer, Evidence
 from llmsdk.tasks import Show
-from llmsdk.types import Message, Request
+from llmsdk.types import Message, Request, Span
 
 NOT_FOUND = "NOT FOUND"
 
@@ -41,14 +46,30 @@ class AnswerTask:
     documents: tuple[str, ...] = ()
 
     def ask(self, line: Line) -> Request:
+        provider = line.provider
+        if "answer" in line.capabilities.native and isinstance(provider, Answers):
+            return self._natively(line, provider)
         return line.request(prompt(self.question, self.documents))
 
-    def show(self) -> Show | None:
+    def _natively(self, line: Line, provider: Answers) -> Request:
+        if self.documents:
+            line.natively("answer", native.answer(provider, self.question, self.documents))
+            return line.request("\n".join([self.question, *self.documents]))
+        if not line.capabilities.chat:
+            raise line.unsupported("answers without context")
+        return line.request(prompt(self.question))
+
+    def show(self, line: Line) -> Show | None:
         """From documents only the answer shows, not the protocol around it."""
-        return _Shown() if self.documents else None
+        return _Shown() if self.documents and line.operation != "answer" else None
 
     def read(self, reply: Reply, line: Line) -> Answer:
         """The answer, with those of its quotes that really stand in the documents."""
+        if line.operation == "answer":
+            evidence = tuple(_same(cast("tuple[Span, ...]", reply.output or ()), self.documents))
+            text = evidence[0].quote if evidence else ""
+            record = line.record("native", reply)
+            return Answer(record=record, text=text, answerable=bool(evidence), evidence=evidence)
         if not self.documents:
             return Answer(record=line.record("chat", reply), text=reply.text)
         if _is_not_found(reply.text):
@@ -89,6 +110,15 @@ def _listed(context: Any) -> tuple[Any, ...]:
         hint = "Pass a str, or a list of str."
         raise InputError(f"context is a {type(context).__name__}", argument="context", hint=hint)
     return tuple(context)
+
+
+def _same(spans: Sequence[Span], documents: Sequence[str]) -> Iterator[Evidence]:
+    """The best passage, and every other that says the same."""
+    for span in spans:
+        quote = documents[span.source][span.start : span.end]
+        best = documents[spans[0].source][spans[0].start : spans[0].end]
+        if _core(quote) == _core(best):
+            yield Evidence(quote, span.source, span.start, span.end, span.score)
 
 
 # --- reading the reply ------------------------------------------------------------------------------------------

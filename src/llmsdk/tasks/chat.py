@@ -50,7 +50,7 @@ class ChatTask:
         fields = {} if can == "none" else {"schema": schema, "schema_name": name}
         return line.request(messages, **fields)
 
-    def show(self) -> None:
+    def show(self, line: Line) -> None:
         """Everything is part of the reply."""
 
     def read(self, reply: Reply, line: Line) -> Chat[Any]:

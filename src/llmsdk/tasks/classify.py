@@ -1,4 +1,4 @@
-"""Classification: three ways to ask, by what the provider can tell of its probabilities.
+"""Classification: three ways to ask, by what the provider can tell of its probabilities, and none where it classifies.
 
 - ``pick`` asks for one label by name; a provider that scores candidates is given every label to score.
 - ``pick_letter`` asks for one letter, so that every label is one token apart in the first token's logprobs.
@@ -20,9 +20,10 @@ from typing import Any, Literal, get_args
 from pydantic_core import from_json
 
 from llmsdk import options
-from llmsdk.errors import InputError, SchemaMismatch
+from llmsdk.errors import InputError, InvalidBody, SchemaMismatch
+from llmsdk.pipeline import native
 from llmsdk.pipeline.line import Line
-from llmsdk.provider import Scores
+from llmsdk.provider import Classifies, Scores
 from llmsdk.reply import Reply
 from llmsdk.results import Classification
 from llmsdk.tasks.chat import unfenced
@@ -81,8 +82,10 @@ class Classify:
     threshold: float = 0.5
 
     async def run(self, line: Line) -> Classification[Any]:
-        """By the best way that the provider has: scoring, logprobs, or asking for the probabilities."""
+        """By the best way that the model has: its own, scoring, logprobs, or asking for the probabilities."""
         can = line.capabilities
+        if "classify" in can.native and isinstance(line.provider, Classifies):
+            return self._result(await self._natively(line, line.provider), line, "native", "exact")
         if isinstance(line.provider, Scores):
             return self._result(await self._by_score(line), line, "score", "exact")
         letters = 2 if self.multi else len(self.labels)
@@ -105,6 +108,14 @@ class Classify:
             scores={self.values[label]: scores[label] for label in ranked},
             probability=how,
         )
+
+    async def _natively(self, line: Line, provider: Classifies) -> dict[str, float]:
+        if any(self.labels.values()):
+            line.leave_out("descriptions of labels")
+        invoke = native.classification(provider, self.text, tuple(self.labels), self.multi)
+        request = line.request("\n".join([self.text, *self.labels]))
+        found = await line.output("classify", request, invoke)
+        return _matched(self.labels, found, line, exclusive=not self.multi)
 
     # --- three ways -------------------------------------------------------------------------------------------
 
@@ -144,6 +155,26 @@ class Classify:
     async def _each(self, line: Line, ask: Callable[[Line, str], Coroutine[Any, Any, float]]) -> dict[str, float]:
         scores = await line.gather([partial(ask, line, label) for label in self.labels])
         return dict(zip(self.labels, scores, strict=True))
+
+
+def _matched(labels: Mapping[str, str], found: Mapping[str, float], line: Line, *, exclusive: bool) -> dict[str, float]:
+    """The probability of each label, whose case does not count.
+
+    Raises:
+        InputError: the model has fixed labels, and these are others; or not all of them, where one must be chosen.
+        InvalidBody: what adds up to something else than 1.
+    """
+    known = {label.casefold(): share for label, share in found.items()}
+    wanted = {label.casefold() for label in labels}
+    if not wanted <= known.keys() or (exclusive and len(wanted) < len(known)):
+        model = f"{line.provider.name}:{line.model}"
+        hint = f"Pass its own: {', '.join(map(repr, found))}."
+        raise InputError(f"the labels are not those of {model}", argument="labels", hint=hint)
+    scores = {label: found.get(label, known[label.casefold()]) for label in labels}
+    if exclusive and abs(sum(scores.values()) - 1) > 0.02:
+        hint = "If it judges each label by itself, pass multi=True."
+        raise InvalidBody(f"the probabilities add up to {sum(scores.values()):.3g}, not 1", hint=hint)
+    return scores
 
 
 def _first_token(line: Line, messages: tuple[Message, ...]) -> Request:

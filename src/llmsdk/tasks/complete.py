@@ -35,10 +35,10 @@ class Complete:
         if _is_raw(line, self.suffix):
             return line.request(self.text, suffix=self.suffix)
         if not line.capabilities.chat:
-            raise line.unsupported("suffix")
+            raise line.unsupported("suffix" if line.capabilities.complete else "chat")
         return line.request(prompt(self.text, self.suffix))
 
-    def show(self) -> Show | None:
+    def show(self, line: Line) -> Show | None:
         """With ``echo`` the prompt comes first."""
         return _Echo(self.text) if self.echo else None
 

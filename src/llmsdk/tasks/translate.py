@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from llmsdk import options
 from llmsdk.errors import InputError
+from llmsdk.pipeline import native
 from llmsdk.pipeline.line import Line
+from llmsdk.provider import Translates
 from llmsdk.reply import Reply
 from llmsdk.results import Translation
 from llmsdk.tasks.languages import Language, language
@@ -46,9 +48,19 @@ class Translate:
     formality: Formality | None = None
 
     def ask(self, line: Line) -> Request:
+        provider = line.provider
+        if "translate" in line.capabilities.native and isinstance(provider, Translates):
+            return self._natively(line, provider)
         return line.request(prompt(self.text, self.to, self.source, self.glossary, self.formality))
 
-    def show(self) -> None:
+    def _natively(self, line: Line, provider: Translates) -> Request:
+        for name in ("glossary", "formality"):
+            if getattr(self, name):
+                line.leave_out(name)
+        line.natively("translate", native.translation(provider, self.to.tag, self.source.tag if self.source else None))
+        return line.request(self.text)
+
+    def show(self, line: Line) -> None:
         """Everything is part of the translation."""
 
     def read(self, reply: Reply, line: Line) -> Translation:
@@ -57,7 +69,7 @@ class Translate:
             if term in self.text and translation not in reply.text:
                 line.warnings.append(f"the glossary gives {translation!r} for {term!r}, but the translation lacks it")
         return Translation(
-            record=line.record("chat", reply),
+            record=line.record("native" if line.operation == "translate" else "chat", reply),
             text=reply.text,
             to=self.to.tag,
             source=self.source.tag if self.source else None,

@@ -1,0 +1,39 @@
+"""What some models do without being asked in words, each as an operation that goes down the line like any other.
+
+The request that goes down the line has all text of the task as its input, for the accounts; the provider gets it with
+the one that is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from llmsdk.io import IO, closing
+from llmsdk.pipeline.line import Invoke
+from llmsdk.provider import Answers, Classifies, Translates
+from llmsdk.types import Event, Output, Request, TextDelta
+
+
+def translation(provider: Translates, to: str, source: str | None) -> Invoke:
+    """Translate the request's text between two languages, as BCP-47 tags."""
+    return lambda request, io: provider.translate(request, to, source, io)
+
+
+def classification(provider: Classifies, text: str, labels: Sequence[str], multi: bool) -> Invoke:
+    """The probability of each label for a text."""
+    return lambda request, io: provider.classify(replace(request, input=text), labels, multi, io)
+
+
+def answer(provider: Answers, question: str, documents: Sequence[str]) -> Invoke:
+    """Find the answer in the documents. The best passage comes as text too, so that it streams like any reply."""
+
+    async def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+        async with closing(provider.answer(replace(request, input=question), documents, io)) as events:
+            async for event in events:
+                yield event
+                if isinstance(event, Output) and event.value:
+                    best = event.value[0]
+                    yield TextDelta(documents[best.source][best.start : best.end])
+
+    return invoke
