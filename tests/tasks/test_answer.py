@@ -3,12 +3,26 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted import Scripted
 
+from llmsdk.accounting.ledger import Ledger
 from llmsdk.errors import InputError
-from llmsdk.tasks import answer
+from llmsdk.io.fake import FakeIO
+from llmsdk.options import CallSettings
+from llmsdk.pipeline.attempt import attempt
+from llmsdk.pipeline.line import Line
+from llmsdk.tasks import Show, answer
 from llmsdk.tasks.answer import AnswerTask, find, visible
 
 DOCS = ("The market opens on Friday.  It closes at 8 p.m.", 'Anna said: "It\'s fine."\nBob  left.')
+
+
+def shower() -> Show:
+    """What a stream of an answer from documents is shown through."""
+    line = Line(Scripted(), "m", FakeIO(), attempt, Ledger(), CallSettings(), {})
+    show = AnswerTask("q", DOCS).show(line)
+    assert show is not None
+    return show
 
 
 def test_a_quote_is_the_documents_own_text() -> None:
@@ -69,8 +83,7 @@ REPLIES = [
 @pytest.mark.parametrize("reply", REPLIES)
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_what_a_stream_shows_adds_up_to_the_answer(reply: str, size: int) -> None:
-    show = AnswerTask("q", DOCS).show()
-    assert show is not None
+    show = shower()
     pieces = [reply[i : i + size] for i in range(0, len(reply), size)]
     shown = "".join(show(piece) for piece in pieces) + show("")
     assert shown == visible(reply, whole=True)
@@ -78,8 +91,7 @@ def test_what_a_stream_shows_adds_up_to_the_answer(reply: str, size: int) -> Non
 
 @given(st.text(alphabet="NOT FUD\n[]12 ab.", max_size=40), st.integers(1, 5))
 def test_any_reply_shows_what_it_reads(reply: str, size: int) -> None:
-    show = AnswerTask("q", DOCS).show()
-    assert show is not None
+    show = shower()
     shown = "".join(show(reply[i : i + size]) for i in range(0, len(reply), size)) + show("")
     assert shown == visible(reply, whole=True)
 
