@@ -14,7 +14,7 @@ import yaml
 from hypothesis import strategies as st
 from recorded import Exchange
 
-from llmsdk import Client
+from llmsdk import AsyncClient, Client
 from llmsdk.errors import LLMError
 from llmsdk.reply import Reply
 from llmsdk.types import Message, Request
@@ -110,6 +110,33 @@ def five_verbs(client: Client) -> None:
     assert client.classify("great film, i love it", ["positive", "negative"]).label == "positive"
     assert all(row.settled == "exact" for row in client.ledger.rows)
     assert client.ledger.open == ()
+
+
+async def five_verbs_on_a_loop(client: AsyncClient) -> None:
+    """The same on asyncio and trio: each verb whole, and as a stream where it has one."""
+    story = await client.complete("Once upon a time", max_tokens=30)
+    async with client.complete("Once upon a time", max_tokens=30, stream=True) as stream:
+        assert await joined(stream) == story.text != ""
+    chat = await client.chat("Hello!", max_tokens=40)
+    async with client.chat("Hello!", max_tokens=40, stream=True) as stream:
+        assert await joined(stream) == chat.text == "Hello! How can I help you?"
+    assert stream.result.usage == chat.usage
+    assert stream.result.finish_reason == chat.finish_reason == "stop"
+    translation = await client.translate("Good morning", to="zh")
+    async with client.translate("Good morning", to="zh", stream=True) as stream:
+        assert await joined(stream) == translation.text
+    assert translation.text.startswith("早上好")
+    answer = await client.answer("When will order 4071 arrive?", context=PAGES)
+    async with client.answer("When will order 4071 arrive?", context=PAGES, stream=True) as stream:
+        assert await joined(stream) == answer.text
+    assert answer.text.endswith("Friday")
+    assert (await client.classify("great film, i love it", ["positive", "negative"])).label == "positive"
+    assert all(row.settled == "exact" for row in client.ledger.rows)
+    assert client.ledger.open == ()
+
+
+async def joined(stream: Any) -> str:
+    return "".join([event.text async for event in stream])
 
 
 def refusal(client: Client, **fields: Any) -> LLMError:

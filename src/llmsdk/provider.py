@@ -192,6 +192,8 @@ class HTTPProvider(ABC):
     Settings: ClassVar[type[BaseModel]] = HTTPSettings
     key_variables: ClassVar[tuple[str, ...]] = ()
     loop_bound: ClassVar[bool] = False
+    finds_credentials: ClassVar[bool] = False
+    """Without ``api_key`` it looks for credentials on this machine, which a file that is not trusted may not direct."""
     max_body: ClassVar[int] = 64 * 2**20
     """Bytes of a reply, after decompression, that are read at most."""
 

@@ -262,6 +262,8 @@ class Registry:
                 raise self._distrust(name, f"sets {', '.join(away) or 'kind'} beside {self._source(place + key)}")
         if vendor is not None and away:
             raise self._distrust(name, f"sets {', '.join(away)}, and the key is env {vendor}")
+        if away and "api_key" not in table and getattr(cls, "finds_credentials", False):
+            raise self._distrust(name, f"sets {', '.join(away)}, and the credentials are this machine's")
 
     def _source(self, key: str) -> str:
         return f"{key} ({self.config.sources.get(key, 'unknown')})"

@@ -1,15 +1,21 @@
-"""A server that speaks Bedrock's Converse, for tests. What it says is in ``brain``."""
+"""A server that speaks Bedrock's Converse, for tests. What it says is in ``brain``.
+
+It computes signatures by ``botocore``, from what came over the wire.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from servers.brain import Knowledge, Said, pieces, say
 from servers.http_server import Answer, HTTPServer, Recorded
 
+REGION = "us-east-1"
 MODELS = ("test.model-v1:0", "arn:aws:bedrock:us-east-1:1:inference-profile/test")
 
 
@@ -39,13 +45,19 @@ def frames(*events: tuple[str, Any]) -> bytes:
 
 
 class BedrockServer(HTTPServer):
-    def __init__(self, key: str) -> None:
+    """Takes an API key, and requests that are signed with an access key of ``secrets``."""
+
+    def __init__(self, key: str, secrets: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.key = key
+        self.secrets = dict(secrets or {})
+        """The secret key of each access key."""
+        self.token: str | None = None
+        """The token of the sessions that hold; another one has expired."""
 
     def handle(self, request: Recorded) -> Answer:
-        if request.headers.get("authorization") != f"Bearer {self.key}":
-            return _refused(403, "AccessDeniedException", "Invalid API Key format: Must start with pre-defined prefix")
+        if (refused := self._refused(request)) is not None:
+            return refused
         model, _, verb = request.path.removeprefix("/model/").rpartition("/")
         if model not in MODELS:
             return _refused(400, "ValidationException", "The provided model identifier is invalid.")
@@ -64,6 +76,57 @@ class BedrockServer(HTTPServer):
         content: list[Any] = [{"toolUse": call} for call in _calls(said)] or [{"text": "".join(words)}]
         message = {"role": "assistant", "content": content}
         return Answer(200, {"output": {"message": message}, "stopReason": reason, "usage": usage})
+
+    def _refused(self, request: Recorded) -> Answer | None:
+        told = _SIGNED.fullmatch(request.headers.get("authorization", ""))
+        if told is not None:
+            return self._wrongly_signed(request, told)
+        if request.headers.get("authorization") != f"Bearer {self.key}":
+            message = "Invalid API Key format: Must start with pre-defined prefix"
+            return _refused(403, "AccessDeniedException", message)
+        return None
+
+    def _wrongly_signed(self, request: Recorded, told: re.Match[str]) -> Answer | None:
+        token = request.headers.get("x-amz-security-token")
+        if told["key"] not in self.secrets:
+            message = "The security token included in the request is invalid."
+            return _refused(403, "UnrecognizedClientException", message)
+        if token != self.token:
+            return _refused(403, "ExpiredTokenException", "The security token included in the request is expired")
+        text, signature = signature_of(request, told, self.secrets[told["key"]])
+        if told["signature"] != signature or not _is_fresh(request):
+            message = f"The request signature we calculated does not match. The Canonical String is\n{text}"
+            return _refused(403, "InvalidSignatureException", message)
+        return None
+
+
+_SIGNED = re.compile(
+    rf"AWS4-HMAC-SHA256 Credential=(?P<key>\w+)/\d{{8}}/{REGION}/bedrock/aws4_request, "
+    r"SignedHeaders=(?P<names>[a-z0-9;-]+), Signature=(?P<signature>[0-9a-f]{64})"
+)
+
+
+def signature_of(request: Recorded, told: re.Match[str], secret: str) -> tuple[str, str]:
+    """What ``botocore`` would have signed, with the headers that were, and its signature."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    names = told["names"].split(";")
+    assert {"host", "content-type", "x-amz-date"} <= set(names)
+    assert {name for name in request.headers if name.startswith("x-amz-")} <= set(names)
+    url = f"http://{request.headers['host']}{request.target}"
+    came = AWSRequest(request.method, url, {name: request.headers[name] for name in names}, request.body)
+    came.context["timestamp"] = request.headers["x-amz-date"]
+    signer = SigV4Auth(Credentials(told["key"], secret), "bedrock", REGION)
+    text = signer.canonical_request(came)
+    return text, signer.signature(signer.string_to_sign(came, text), came)
+
+
+def _is_fresh(request: Recorded) -> bool:
+    """Signatures hold for five minutes."""
+    signed = datetime.strptime(request.headers["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return abs((datetime.now(UTC) - signed).total_seconds()) < 300
 
 
 def _refused(status: int, name: str, message: str) -> Answer:

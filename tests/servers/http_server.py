@@ -46,6 +46,8 @@ class Recorded:
     """Bytes of the reply's body that went out, before compression and framing."""
     aborted: bool = False
     """The client left before the reply was whole."""
+    target: str = ""
+    """Path and query as they came, encoded."""
 
     @cached_property
     def json(self) -> Any:
@@ -264,7 +266,8 @@ class _Connection:
         url = urlsplit(target)
         body = await self._body(headers)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
-        return Recorded(method, unquote(url.path), query, headers, body, self.number, time.monotonic())
+        at = time.monotonic()
+        return Recorded(method, unquote(url.path), query, headers, body, self.number, at, target=target)
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
         if headers.get("transfer-encoding", "").lower() != "chunked":

@@ -1,42 +1,49 @@
-"""The provider: the dialect's pure functions, bound to one region and one key."""
+"""The provider: the dialect's pure functions, bound to one region, and to one key or one source of credentials."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
-from llmsdk.errors import InvalidBody, LLMError
-from llmsdk.io import IO, HTTPRequest
+from llmsdk.errors import InvalidBody, LLMError, Unauthorized
+from llmsdk.io import IO, HTTPReply, HTTPRequest
 from llmsdk.io.eventstream import FrameDecoder
+from llmsdk.io.route import address
 from llmsdk.provider import Capabilities
 from llmsdk.types import Event, Output, Request, TokenCount
 from llmsdk.wire import Hosted
 from llmsdk.wire.counts import count
-from llmsdk_providers.bedrock import decode, encode, faults
+from llmsdk.wire.host import check_base_url
+from llmsdk_providers.bedrock import credentials, decode, encode, faults, sigv4
 from llmsdk_providers.bedrock.decode import Decoder
-from llmsdk_providers.bedrock.settings import ENDPOINTS, VARIABLE, url_of
+from llmsdk_providers.bedrock.settings import ENDPOINTS, VARIABLE, region_of, url_of
 from llmsdk_providers.bedrock.settings import Settings as BedrockSettings
 
 
 class Bedrock(Hosted):
-    """Amazon Bedrock by its Converse API, with an API key of Bedrock's own.
+    """Amazon Bedrock by its Converse API, with an API key of Bedrock's own, or with requests that are signed.
 
     Raises:
-        MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
+        MissingKey, MissingExtra, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
     Settings: ClassVar[type[BaseModel]] = BedrockSettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
     codes: ClassVar[Mapping[str, type[LLMError]]] = faults.CODES
+    finds_credentials: ClassVar[bool] = True
 
     def __init__(self, name: str, settings: BedrockSettings) -> None:
-        url = settings.base_url or url_of(name, settings.region)
-        self._of_vendor = settings.base_url is None
+        self._own = settings
+        self._source: credentials.Source | None = None
+        self._region = ""
+        url = settings.base_url or url_of(region_of(name, settings))
         super().__init__(name, settings.model_copy(update={"base_url": url}))
+        self._lasting = self.host.secrets
         self._known = Capabilities(
             schema=settings.schema_support, tools=True, options=encode.BASIC, context=settings.context
         )
@@ -44,8 +51,47 @@ class Bedrock(Hosted):
             schema=settings.schema_support, tools=True, options=encode.BASIC | {"top_k"}, context=settings.context
         )
 
+    # --- the key, or a signature --------------------------------------------------------------------------------
+
     def vendor_names(self) -> tuple[str, ...]:
-        return ("bedrock", self.name) if self._of_vendor else ("bedrock",)
+        return ("bedrock", self.name) if self._own.base_url is None else ("bedrock",)
+
+    def key_required(self) -> bool | None:
+        return None if self._source is None else False
+
+    def _key(self, url: str) -> str | None:
+        if self.settings.api_key is None and self._signs(url):
+            guarded = self.settings.model_copy(update={"api_key": SecretStr("a signature")})
+            check_base_url(self.name, url, guarded)  # what is signed is as little for a plain wire as a key
+            self._region = region_of(self.name, self._own)
+            self._source = credentials.source(self.name, self._own, self._region)
+        return super()._key(url)
+
+    def _signs(self, url: str) -> bool:
+        """Whether credentials are named, or this is Amazon's, so that those which the machine has may go there."""
+        own = self._own
+        named = (own.profile, own.access_key_id, own.secret_access_key, own.session_token)
+        return any(item is not None for item in named) or (
+            self.name in self.vendor_names() and not address(url).loopback
+        )
+
+    async def prepare(self, request: HTTPRequest, io: IO) -> HTTPRequest:
+        """The request signed, where there is no API key.
+
+        Raises:
+            MissingKey, ConfigError, Unauthorized: there are no credentials, or they cannot be had.
+        """
+        if self._source is None:
+            return request
+        held = await credentials.fetch(self._source, io)
+        self.host.secrets = (*self._lasting, *held.secrets)
+        return sigv4.signed(request, held, self._region, datetime.now(UTC))
+
+    async def failure(self, reply: HTTPReply) -> LLMError:
+        error = await super().failure(reply)
+        if isinstance(error, Unauthorized) and isinstance(self._source, credentials.Chain):
+            self._source.forget()
+        return error
 
     def capabilities(self, model: str) -> Capabilities:
         return self._claude if encode.is_claude(model) else self._known
@@ -71,7 +117,10 @@ class Bedrock(Hosted):
         return FrameDecoder()
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
-        return faults.from_reply(status, headers, body, self.host.secrets)
+        error = faults.from_reply(status, headers, body, self.host.secrets)
+        if self._source is not None and isinstance(error, Unauthorized):
+            error.hint = credentials.HINT
+        return error
 
     # --- the rest -----------------------------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SecretStr
 
 from llmsdk.errors import ConfigError
 from llmsdk.provider import HTTPSettings
@@ -15,6 +16,7 @@ VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 ENDPOINTS = ("/model", "/converse", "/converse-stream")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
+_IN_HOST = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 
 
 class Settings(HTTPSettings):
@@ -23,24 +25,36 @@ class Settings(HTTPSettings):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     region: str | None = None
-    """Such as ``us-east-1``; default: ``AWS_REGION``, else ``AWS_DEFAULT_REGION``."""
+    """Such as ``us-east-1``; default: that of ``base_url``, else ``AWS_REGION``, else ``AWS_DEFAULT_REGION``."""
+    profile: str | None = None
+    """A profile of AWS's own configuration, for its credentials."""
+    access_key_id: SecretStr | None = None
+    secret_access_key: SecretStr | None = None
+    session_token: SecretStr | None = None
     schema_support: Literal["none", "strict"] = Field(default="strict", alias="schema")
     """``none`` for models that cannot be held to a JSON schema: it is then asked for in words."""
     context: int | None = Field(default=None, gt=0)
     """The window in tokens, where all models that are used share one."""
 
 
-def url_of(name: str, region: str | None) -> str:
-    """The host of a region.
+def region_of(name: str, settings: Settings) -> str:
+    """The region that is called, and for which requests are signed.
 
     Raises:
-        ConfigError: there is no region, or none of that form.
+        ConfigError: there is none, or none of that form.
     """
-    found = region or next((value for variable in REGION_VARIABLES if (value := os.environ.get(variable))), None)
+    host = urlsplit(settings.base_url or "").hostname or ""
+    named = settings.region or next(iter(_IN_HOST.findall(host)), None)
+    found = named or next((value for variable in REGION_VARIABLES if (value := os.environ.get(variable))), None)
     if found is None:
-        hint = f'Set AWS_REGION, or write region = "us-east-1" into [providers.{name}], or set its base_url.'
+        hint = f'Set AWS_REGION, or write region = "us-east-1" into [providers.{name}].'
         raise ConfigError(f"no AWS region for {name!r}", hint=hint)
     if not _REGION.fullmatch(found):
         raise ConfigError(f"{found!r:.60} is no AWS region", hint="Write it as us-east-1.")
-    suffix = ".cn" if found.startswith("cn-") else ""
-    return f"https://bedrock-runtime.{found}.amazonaws.com{suffix}"
+    return found
+
+
+def url_of(region: str) -> str:
+    """The host of a region."""
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return f"https://bedrock-runtime.{region}.amazonaws.com{suffix}"
