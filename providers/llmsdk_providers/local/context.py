@@ -15,11 +15,26 @@ class Context:
     computed: int = 0
     home: Any = field(default=None, repr=False)
     """Where the model keeps the cache of it; ``None`` while it has none."""
+    guesses: int = 0
+    """How many of the last ids are only guessed."""
 
     @property
     def todo(self) -> int:
         """Ids that are not computed yet."""
         return len(self.ids) - self.computed
+
+    def guess(self, ids: Sequence[int]) -> None:
+        """Add ids that may follow, to be computed with those before them in one step."""
+        self.ids += ids
+        self.guesses = len(ids)
+
+    def withdraw(self) -> list[int]:
+        """Take the guesses off its ids."""
+        size = len(self.ids) - self.guesses
+        found = self.ids[size:]
+        del self.ids[size:]
+        self.guesses = 0
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +56,8 @@ class Piece:
     def last(self) -> bool:
         """The context is computed whole after it."""
         return self.end == len(self.context.ids)
+
+    @property
+    def wanted(self) -> int:
+        """How many of its last ids what follows is asked for: the very last one, and those before guesses."""
+        return 1 + self.context.guesses if self.last else 0

@@ -9,6 +9,7 @@ from llmsdk.errors import InputError, LLMError, ModelFileError, OutOfMemory
 from llmsdk.types import Event, Finish, FinishReason, TokenLogprob
 from llmsdk_providers.local.context import Context
 from llmsdk_providers.local.detokenizer import Detokenizer
+from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
 from llmsdk_providers.local.scheduler import Model
@@ -43,6 +44,7 @@ class Generation:
         """Tokens chosen so far, the one that ends the reply included."""
         self.context: Context | None = None
         self.sampler: Sampler | None = None
+        self.lookup: Lookup | None = None
         self._plan = plan
         self._texts = texts
         self._mailbox = mailbox
@@ -66,6 +68,8 @@ class Generation:
         check_room(len(prompt) + self._plan.max_tokens, model)
         self.context = Context(list(prompt))
         self.sampler = Sampler(sampling, prompt, model.vocabulary)
+        if self.sampler.plain and model.together:
+            self.lookup = Lookup(len(prompt) + self._plan.max_tokens)
 
     def accept(self, logits: Tensor, token: int | None) -> None:
         """The next token, and the logits it was chosen from."""

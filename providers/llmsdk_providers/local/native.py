@@ -66,17 +66,25 @@ class Native:
         self.arenas.release(context)
 
     def forward(self, pieces: Sequence[Piece]) -> Tensor:
-        """Compute pieces of placed contexts; ``[rows, vocabulary]`` float32 logits for those that are the last.
+        """Compute pieces of placed contexts; ``[rows, vocabulary]`` float32 logits for what is wanted of them.
 
         Doing it again after a fault does no harm.
         """
         company = crews(pieces)
         ordered = [piece for crew in company for piece in crew.pieces]
         ends = dict(zip((piece.context for piece in ordered), accumulate(piece.size for piece in ordered), strict=True))
-        logits = self._decoder.run(company, [ends[piece.context] - 1 for piece in pieces if piece.last])
+        wanted = [row for piece in pieces for row in range(ends[piece.context] - piece.wanted, ends[piece.context])]
+        logits = self._decoder.run(company, wanted)
         for piece in pieces:
             piece.context.computed = piece.end
         return logits
+
+    def retract(self, context: Context, size: int) -> None:
+        """Take back what is computed of a context beyond its first ``size`` ids."""
+        if size < context.computed:
+            for kv in context.home.layers():
+                kv[:, :, size : context.computed] = 0
+            context.computed = size
 
     def branches(self, context: Context, rows: Sequence[Sequence[int]]) -> list[Tensor]:
         """The float32 logits after each id of every row, each row continuing ``context``, which stays as it is."""

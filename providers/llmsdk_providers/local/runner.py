@@ -67,6 +67,10 @@ class Runner:
         """Drop the cache of a context."""
         context.home, context.computed = None, 0
 
+    def retract(self, context: Context, size: int) -> None:
+        """Take nothing back: a sequence that is computed by itself gains nothing by guesses, and has none."""
+        assert size >= context.computed
+
     def forward(self, pieces: Sequence[Piece]) -> Tensor:
         """Compute pieces, one after the other; ``[rows, vocabulary]`` float32 logits for those that are the last."""
         import torch

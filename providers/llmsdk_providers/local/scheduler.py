@@ -1,8 +1,8 @@
 """What one step computes: a decision, then one forward pass for all sequences that it chose.
 
-Sequences that write have the first claim, one token each. What is left of the step's tokens goes to prompts, in the
-order in which they came, at most half of it to one while others wait, so that a long prompt holds up neither those that
-write nor a short one behind it.
+Sequences that write have the first claim, one token each and what they guess behind it. What is left of the step's
+tokens goes to prompts, in the order in which they came, at most half of it to one while others wait, so that a long
+prompt holds up neither those that write nor a short one behind it.
 
 Memory is given in the order of arrival too. If a sequence cannot grow, the latest that has any gives its memory up and
 is computed anew when there is room. Since none is admitted that does not fit by itself, the earliest always goes on.
@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmsdk.errors import LLMError, NumericalFault
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.faults import fault
+from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.sampler import Sampler, pick
 
 if TYPE_CHECKING:
@@ -59,8 +61,12 @@ class Model(Protocol):
         """Take the memory of a context. It may be computed anew."""
         ...
 
+    def retract(self, context: Context, size: int) -> None:
+        """Take back what is computed of a context beyond its first ``size`` ids."""
+        ...
+
     def forward(self, pieces: Sequence[Piece]) -> Any:
-        """Compute pieces of placed contexts; ``[rows, vocabulary]`` float32 logits for those that are the last."""
+        """Compute pieces of placed contexts; ``[rows, vocabulary]`` float32 logits for what is wanted of them."""
         ...
 
     def branches(self, context: Context, rows: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -77,6 +83,8 @@ class Work(Protocol):
     context: Context | None
     sampler: Sampler | None
     """Chooses its tokens, for a work that wants some."""
+    lookup: Lookup | None
+    """Guesses its tokens, for a work whose tokens are the most probable ones."""
 
     def begin(self, model: Model) -> None:
         """Check that the model can run it, and have a context."""
@@ -134,19 +142,23 @@ class Scheduler:
 
     def _choose(self, works: Sequence[tuple[Work, Context]]) -> list[Chosen]:
         contexts = [context for _, context in works]
-        writing, reading = [], []
+        writing, reading, spare = [], [], BUDGET - len(works)
         for work, context in works:
-            if context.home is not None and context.todo == 1 and self._grow(work, context, contexts):
-                writing.append((work, Piece(context, 1)))
+            if context.home is not None and context.todo == 1 and work.lookup is not None and spare > 0:
+                context.guess(work.lookup.guess(context.ids)[:spare])
+                spare -= context.guesses
+            if context.home is not None and context.todo == 1 + context.guesses and self._grow(work, context, contexts):
+                writing.append((work, Piece(context, context.todo)))
             elif context.todo and not work.over:
                 reading.append((work, context))
-        return writing + self._share(self._placed(reading), BUDGET - len(writing))
+        return writing + self._share(self._placed(reading), BUDGET - sum(piece.size for _, piece in writing))
 
     def _grow(self, work: Work, context: Context, contexts: Sequence[Context]) -> bool:
         """Make room for one more id, if need be in the place of those that came last."""
         while context.home is not None and not self._place(work, context):
-            latest = next(other for other in reversed(contexts) if other.home is not None)
-            self._model.release(context if work.over else latest)
+            if not context.withdraw():
+                latest = next(other for other in reversed(contexts) if other.home is not None)
+                self._model.release(context if work.over else latest)
         return context.home is not None
 
     def _place(self, work: Work, context: Context) -> bool:
@@ -191,7 +203,7 @@ class Scheduler:
         if not group:
             return
         last = [work for work, piece in group if piece.last]
-        read = [piece.context for _, piece in group if piece.size > 1]
+        read = [piece.context for _, piece in group if piece.size > piece.wanted]
         try:
             logits = self._model.forward([piece for _, piece in group])
         except Exception as error:  # noqa: BLE001 - whatever one request does wrong, the others go on
@@ -203,7 +215,8 @@ class Scheduler:
                     self._compute([one])
             return
         self._keep(read)
-        self._give(last, logits)
+        if last:
+            self._give(last, logits)
 
     def _keep(self, contexts: Sequence[Context]) -> None:
         """Remember what is computed. What there is no memory for is not kept: it is only there to save time."""
@@ -214,21 +227,45 @@ class Scheduler:
 
     def _give(self, works: Sequence[Work], logits: Any) -> None:
         """Choose the next tokens in one pass over all rows. If it fails, each by itself, as above."""
+        ends = [*accumulate(1 + work.context.guesses for work in works if work.context is not None)]
+        starts = [0, *ends[:-1]]
         try:
-            tokens = self._pick(works, logits)
+            tokens = self._pick(works, logits if len(works) == ends[-1] else logits[starts])
         except Exception as error:  # noqa: BLE001 - see above
             found = fault(error)
             if len(works) == 1:
                 works[0].fail(found)
             else:
-                for n, work in enumerate(works):
-                    self._give([work], logits[n : n + 1])
+                for work, start, end in zip(works, starts, ends, strict=True):
+                    self._give([work], logits[start:end])
             return
-        for n, work in enumerate(works):
+        for n, (work, start, end) in enumerate(zip(works, starts, ends, strict=True)):
             if n in tokens and tokens[n] is None:
                 work.fail(not_a_number())
+            elif end - start == 1:
+                self._guard(work, work.accept, logits[start], tokens.get(n))
             else:
-                self._guard(work, work.accept, logits[n], tokens.get(n))
+                self._guard(work, self._follow, work, logits[start:end], tokens[n])
+
+    def _follow(self, work: Work, logits: Any, token: int | None) -> None:
+        """Go on with the guesses as far as they are right. ``token`` is the first, of as many rows as there may be."""
+        assert work.context is not None
+        assert work.lookup is not None
+        context = work.context
+        guesses = context.withdraw()
+        right = 0
+        try:
+            work.accept(logits[0], token)
+            while not work.over and right < len(guesses) and token == guesses[right]:
+                right += 1
+                token = self._pick([work], logits[right : right + 1])[0]
+                if token is None:
+                    raise not_a_number()
+                work.accept(logits[right], token)
+        finally:
+            # What was computed before, the token that was known, and the guesses that were right.
+            self._model.retract(context, context.computed - len(guesses) + right)
+            work.lookup.judge(len(guesses), right)
 
     def _pick(self, works: Sequence[Work], logits: Any) -> dict[int, int | None]:
         """Of those that have a sampler the next token, by their number."""

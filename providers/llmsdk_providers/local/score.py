@@ -10,6 +10,7 @@ from llmsdk.errors import LLMError
 from llmsdk.types import Finish, Output, Score
 from llmsdk_providers.local.context import Context
 from llmsdk_providers.local.generation import Delivery, check_ids, check_room
+from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.sampler import Sampler
 from llmsdk_providers.local.scheduler import Model, check_numbers
@@ -31,6 +32,7 @@ class Scoring:
         self.cancelled = self.over = False
         self.context: Context | None = None
         self.sampler: Sampler | None = None
+        self.lookup: Lookup | None = None
         self._prompt = prompt
         self._rows = tuple(rows)
         self._batch = batch

@@ -56,7 +56,7 @@ class Steps:
     def __init__(self, count: int, *, log: list[tuple[str, int]] | None = None, name: str = "") -> None:
         self.cancelled = self.over = False
         self.context: Context | None = None
-        self.sampler = None
+        self.sampler = self.lookup = None
         self.left = count
         self.name = name
         self.log = [] if log is None else log
@@ -373,7 +373,7 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
         "    def forward(self, pieces): time.sleep(0.01); return [None]\n"
         "class Endless:\n"
         "    cancelled = over = False\n"
-        "    context = sampler = None\n"
+        "    context = sampler = lookup = None\n"
         "    def begin(self, model): self.context = Context([0])\n"
         "    def accept(self, logits, token): pass\n"
         "    def fail(self, error): print(type(error).__name__)\n"

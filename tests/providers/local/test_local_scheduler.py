@@ -20,6 +20,7 @@ from llmsdk_providers.local import loader as loader_module
 from llmsdk_providers.local import scheduler as scheduler_module
 from llmsdk_providers.local.arena import PAGE, Arenas, Layout, Memory
 from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.prefix import Prefixes
 from llmsdk_providers.local.sampler import Sampler, Sampling
@@ -33,8 +34,9 @@ torch.set_num_threads(1)
 class Reply:
     """A work that writes so many tokens greedily. An id of ``fails`` in its own text raises."""
 
-    def __init__(self, prompt: Sequence[int], count: int, *, fails: bool = False) -> None:
+    def __init__(self, prompt: Sequence[int], count: int, *, fails: bool = False, lookup: Lookup | None = None) -> None:
         self.cancelled = self.over = False
+        self.lookup = lookup
         self.context: Context | None = None
         self.sampler: Sampler | None = None
         self.prompt, self.count, self.fails = list(prompt), count, fails
@@ -70,6 +72,23 @@ def blueprint(folder: Path) -> Any:
     plan = draw_up(folder, torch.float32, torch.device("cpu"))
     assert isinstance(plan, Blueprint)
     return plan.build(torch.float32)
+
+
+class Foresight(Lookup):
+    """Knows what will be said, and is wrong now and then."""
+
+    def __init__(self, whole: Sequence[int], seed: int) -> None:
+        super().__init__(len(whole))
+        self.whole, self.rng, self.judged = list(whole), random.Random(seed), [0, 0]  # noqa: S311
+
+    def guess(self, ids: Sequence[int]) -> Sequence[int]:
+        found = self.whole[len(ids) :][: self.rng.randrange(7)]
+        if found and self.rng.random() < 0.5:
+            found[self.rng.randrange(len(found))] = 3
+        return found
+
+    def judge(self, guesses: int, right: int) -> None:
+        self.judged = [self.judged[0] + guesses, self.judged[1] + right]
 
 
 build = lru_cache(blueprint)
@@ -139,6 +158,7 @@ def alone(folder: Path, text: str) -> tuple[list[int], list[int]]:
     pages=st.sampled_from([6, 7, 9, 16, 500]),
     budget=st.sampled_from([5, 33, 512]),
     kind=st.sampled_from(["llama", "qwen3", "mistral"]),
+    guess=st.sampled_from([None, "looks up", "foresees"]),
 )
 def test_any_schedule_leaves_every_text_as_it_is_alone(
     tiny: Callable[[str], Path],
@@ -147,10 +167,17 @@ def test_any_schedule_leaves_every_text_as_it_is_alone(
     pages: int,
     budget: int,
     kind: str,
+    guess: str | None,
 ) -> None:
-    """Arrivals, lengths, cancellations, chunks, hits of the prefix cache, and so little memory that some start anew."""
+    """Arrivals, lengths, cancellations, chunks, hits of the prefix cache, guesses right and wrong, and so little memory
+    that some start anew."""
     monkeypatch.setattr(scheduler_module, "BUDGET", budget)
-    works = [Reply(alone(tiny(kind), text)[0], count) for text, count, _, _ in plan]
+    works = []
+    for n, (text, count, _, _) in enumerate(plan):
+        prompt, said = alone(tiny(kind), text)
+        size = len(prompt) + count
+        lookup = {None: None, "looks up": Lookup(size), "foresees": Foresight([*prompt, *said][:size], n)}[guess]
+        works.append(Reply(prompt, count, lookup=lookup))
     run(native(tiny(kind), pages), works, [start for *_, start, _ in plan], [leave for *_, leave in plan])
     for work, (text, count, _, leave) in zip(works, plan, strict=True):
         assert work.error is None
@@ -176,6 +203,47 @@ def test_a_storm_of_cancellations_leaves_nothing_behind(tiny: Callable[[str], Pa
     run(model, works, starts, [start + rng.randrange(8) for start in starts])
     model.arenas.trim()
     assert model.arenas.memory.taken == len(model.prefixes)
+
+
+# --- guesses ------------------------------------------------------------------------------------------------------
+
+
+def test_right_guesses_save_steps_and_wrong_ones_cost_no_text(tiny: Callable[[str], Path]) -> None:
+    folder = tiny("llama")
+    prompt, said = alone(folder, "x")
+    foresees = Foresight([*prompt, *said], 1)
+    guessed = Reply(prompt, 40, lookup=foresees)
+    assert run(native(folder), [guessed]) < 30 < run(native(folder), [plain := Reply(prompt, 40)])
+    assert guessed.text == plain.text == said
+    guesses, right = foresees.judged
+    assert 0 < right < guesses
+
+
+def test_guesses_stay_within_the_tokens_of_a_step(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "BUDGET", 8)
+    folder, model = tiny("llama"), Noted(tiny("llama"))
+    known = [alone(folder, text) for text in ("x", "Once upon")]
+    works = [Reply(prompt, 40, lookup=Foresight([*prompt, *said], 1)) for prompt, said in known]
+    run(model, works)
+    assert [work.text for work in works] == [said for _, said in known]
+    assert max(sum(sizes.values()) for sizes in model.passes) <= 8
+    assert max(max(sizes.values()) for sizes in model.passes[2:]) > 1
+
+
+def test_what_was_guessed_wrong_leaves_nothing_behind(tiny: Callable[[str], Path]) -> None:
+    folder, model = tiny("llama"), native(tiny("llama"))
+    prompt, _ = alone(folder, "x")
+
+    class Wrong(Lookup):
+        def guess(self, ids: Sequence[int]) -> Sequence[int]:
+            return [5, 6, 7]
+
+    work = Reply(prompt, 10, lookup=Wrong(100))
+    scheduler = Scheduler(model)
+    for _ in range(6):
+        scheduler.step([work])
+        assert work.context is not None
+        assert not any(layer[:, :, work.context.computed :].any() for layer in work.context.home.layers())
 
 
 # --- the decision -------------------------------------------------------------------------------------------------
