@@ -348,7 +348,7 @@ class Client(_Base):
         """
         system = options.get("system")
         tools, steps = options.get("tools", ()), options.get("steps", 1)
-        make = partial(chat.check, system=system, output=output, tools=tools, steps=steps, awaits=False)
+        make = chat.opening(system=system, output=output, tools=tools, steps=steps, awaits=False)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
 
     @overload
@@ -650,7 +650,7 @@ class AsyncClient(_Base):
         """
         system = options.get("system")
         tools, steps = options.get("tools", ()), options.get("steps", 1)
-        make = partial(chat.check, system=system, output=output, tools=tools, steps=steps)
+        make = chat.opening(system=system, output=output, tools=tools, steps=steps)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
 
     @overload

@@ -3,24 +3,18 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from scripted import Scripted, says
 
 from llmsdk import Client, Message
-from llmsdk.errors import InputError, Refused, SchemaMismatch, Unsupported
+from llmsdk.errors import InputError, Unsupported
 from llmsdk.provider import Capabilities
-from llmsdk.types import ReasoningDelta, Usage
+from llmsdk.types import ReasoningDelta
 
 CHATS = Capabilities(options=frozenset({"max_tokens"}))
 
 
 def client(provider: Scripted) -> Client:
     return Client("scripted:m", provider=provider)
-
-
-class City(BaseModel):
-    name: str
-    people: int
 
 
 def test_complete_is_raw_where_the_provider_continues_text() -> None:
@@ -56,54 +50,6 @@ def test_chat_keeps_the_conversation_and_its_message_appends_back() -> None:
         c.chat([*turns, first.message, Message("user", "Who am I?")])
     assert provider.requests[0].messages[0] == Message("system", "Be kind.")
     assert [m.role for m in provider.requests[1].messages] == ["user", "assistant", "user"]
-
-
-@pytest.mark.parametrize(
-    ("schema", "route", "asked"), [("strict", "schema", False), ("json", "json", True), ("none", "asked", True)]
-)
-def test_output_binds_the_reply_by_the_best_means_and_says_which(schema: Any, route: str, asked: bool) -> None:
-    provider = Scripted(says('```json\n{"name": "Paris", "people": 2}\n```'), can=Capabilities(schema=schema))
-    with client(provider) as c:
-        result = c.chat("x", output=City)
-    assert result.value == City(name="Paris", people=2)
-    assert result.route == f"chat+{route}"
-    request = provider.requests[0]
-    assert (request.schema is None) == (schema == "none")
-    assert (request.messages[0].role == "system") == asked
-
-
-def test_output_that_does_not_fit_is_an_error_with_the_text_and_the_cost() -> None:
-    with client(Scripted(says('{"name": 1}'), says("{", reason="length"), says("no", reason="refusal"))) as c:
-        with pytest.raises(SchemaMismatch) as caught:
-            c.chat("x", output=City)
-        assert (caught.value.text, caught.value.usage) == ('{"name": 1}', Usage(7, 3))
-        with pytest.raises(SchemaMismatch, match="max_tokens"):
-            c.chat("x", output=City)
-        with pytest.raises(Refused):
-            c.chat("x", output=City)
-
-
-def test_what_does_not_fit_is_told_in_few_words() -> None:
-    """By place and reason; no address of a page, no value, and not every fault of a long reply."""
-    long = "x" * 5000
-    replies = (f'{{"name": 1, "people": "{long}"}}', str([f"{i}{long}" for i in range(9)]).replace("'", '"'))
-    with client(Scripted(*map(says, replies))) as c:
-        with pytest.raises(SchemaMismatch) as caught:
-            c.chat("x", output=City)
-        assert caught.value.message == (
-            "the reply does not fit the schema: name: Input should be a valid string; "
-            "people: Input should be a valid integer, unable to parse string as an integer"
-        )
-        with pytest.raises(SchemaMismatch, match=r"; 2: .*integer \(and 6 more\)") as caught:
-            c.chat("x", output=list[int])
-    assert "pydantic" not in str(caught.value)
-    assert "xx" not in str(caught.value)
-
-
-def test_a_type_without_a_schema_is_told_without_an_address() -> None:
-    with client(Scripted()) as c, pytest.raises(InputError, match="no type with a JSON schema") as caught:
-        c.chat("x", output=Client)
-    assert "https" not in str(caught.value)
 
 
 def test_a_list_of_messages_is_one_conversation_and_a_list_of_str_many() -> None:

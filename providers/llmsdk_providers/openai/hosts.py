@@ -25,7 +25,8 @@ from llmsdk_providers.openai.row import Row
 
 _PLAIN = frozenset({"max_tokens", "temperature", "top_p", "stop"})
 _PENALTIES = frozenset({"frequency_penalty", "presence_penalty"})
-_CHOICE = frozenset({"tool_choice"})
+_CHOICE, _PARALLEL = frozenset({"tool_choice"}), frozenset({"parallel_tool_calls"})
+"""``tool_choice``: a model can be made to call a tool. Some hosts refuse that while it thinks, and many always do."""
 _OPEN = BASIC | TOOLS | {"n", "top_k", "min_p", "repetition_penalty", "logit_bias"}
 """What servers of open models honour."""
 
@@ -36,7 +37,7 @@ HOSTS: Mapping[str, Row] = {
         max_tokens_field="max_completion_tokens",
     ),
     "deepseek": Row(
-        "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), _PLAIN | _PENALTIES | _CHOICE, thinking,
+        "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), _PLAIN | _PENALTIES, thinking,
         returns_reasoning="reasoning_content", schema="json",
     ),
     "fireworks": Row(
@@ -48,11 +49,8 @@ HOSTS: Mapping[str, Row] = {
         strict_models=re.compile(r"openai/gpt-oss|moonshotai/kimi-k2|meta-llama/llama-4"), embeddings=True,
         max_tokens_field="max_completion_tokens",
     ),
-    "huggingface": Row(
-        "https://router.huggingface.co/v1", ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), BASIC | _CHOICE, effort,
-    ),
     "moonshot": Row(
-        "https://api.moonshot.ai/v1", ("MOONSHOT_API_KEY",), _PLAIN | _PENALTIES | _CHOICE, thinking,
+        "https://api.moonshot.ai/v1", ("MOONSHOT_API_KEY",), _PLAIN | _PENALTIES, thinking,
         returns_reasoning="reasoning_content", schema="json",
     ),
     "openrouter": Row(
@@ -64,7 +62,7 @@ HOSTS: Mapping[str, Row] = {
     ),
     "qwen": Row(
         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", ("DASHSCOPE_API_KEY",),
-        _PLAIN | TOOLS | {"seed", "presence_penalty", "n"}, budget, schema="json", embeddings=True,
+        _PLAIN | _PARALLEL | {"seed", "presence_penalty", "n"}, budget, schema="json", embeddings=True,
     ),
     "together": Row(
         "https://api.together.xyz/v1", ("TOGETHER_API_KEY",), _OPEN - {"parallel_tool_calls"}, effort_or_toggle,

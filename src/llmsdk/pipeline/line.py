@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.errors import LLMError, Unsupported
 from llmsdk.io import IO, closing
 from llmsdk.options import CallSettings
 from llmsdk.pipeline import Call, Handler
+from llmsdk.pipeline.answer_tool import as_text, as_tool
 from llmsdk.provider import Capabilities, Provider, Scores
 from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Record, Timing, total_usage
@@ -20,6 +21,7 @@ from llmsdk.types import Event, Message, Operation, Request, Score
 T = TypeVar("T")
 
 Invoke = Callable[[Request, IO], AsyncIterator[Event]]
+Rung = Literal["schema", "tool", "json", "asked"]
 NEEDS = {"tools": "tools", "tool_choice": "tools", "parallel_tool_calls": "tools"}
 """Fields of a request that are a capability rather than an option."""
 
@@ -60,6 +62,22 @@ class Line:
     @property
     def capabilities(self) -> Capabilities:
         return self.provider.capabilities(self.model)
+
+    @property
+    def rung(self) -> Rung:
+        """The best way there is to bind a reply to a schema.
+
+        The model holds itself to it (``schema``), has to call a tool with it (``tool``), is at least held to JSON
+        (``json``), or is only asked for it. A tool is not forced on a model that is to choose among the caller's tools,
+        or that is asked to think first, which hosts refuse.
+        """
+        can = self.capabilities
+        if can.schema == "strict":
+            return "schema"
+        free = not (self.fields.get("tools") or self.fields.get("reasoning"))
+        if free and can.tools and "tool_choice" in can.options:
+            return "tool"
+        return "json" if can.schema == "json" else "asked"
 
     # --- building ---------------------------------------------------------------------------------------------
 
@@ -153,13 +171,17 @@ class Line:
 
     def _call(self, operation: Operation, request: Request, invoke: Invoke) -> Call:
         self.asked = self.asked or self.io.now()
+        invoke = self.bridge(invoke) if self.bridge else invoke
+        if request.schema is not None and self.rung == "tool":
+            one_call = "parallel_tool_calls" in self.capabilities.options
+            request, invoke = as_tool(request, one_call=one_call), as_text(invoke)
         return Call(
             operation=operation,
             request=request,
             provider=self.provider,
             io=self.io,
             ledger=self.ledger,
-            invoke=self.bridge(invoke) if self.bridge else invoke,
+            invoke=invoke,
             deadline=self.deadline,
             timeouts=self.settings.timeouts,
             retry=self.settings.retry,

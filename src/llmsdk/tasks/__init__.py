@@ -51,9 +51,15 @@ async def follow(question: Question[Any], reply: Reply, line: Line) -> Question[
     return await question.follow(reply, line) if isinstance(question, Leads) else None
 
 
-async def run(question: Question[Any], line: Line) -> Any:
-    """Ask, follow where the replies lead, and read the last one."""
+async def last(question: Question[R_co], line: Line) -> tuple[Question[R_co], Reply]:
+    """Ask, and follow where the replies lead: the last question and its reply."""
     reply = await line.ask(question.ask(line))
     while (more := await follow(question, reply, line)) is not None:
         question, reply = more, await line.ask(more.ask(line))
+    return question, reply
+
+
+async def run(question: Question[Any], line: Line) -> Any:
+    """Ask, follow where the replies lead, and read the last one."""
+    question, reply = await last(question, line)
     return question.read(reply, line)

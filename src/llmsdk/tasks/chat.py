@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmsdk import options
-from llmsdk.errors import InputError, InvalidToolArguments, OutputError, Refused, SchemaMismatch
+from llmsdk.errors import InputError, InvalidToolArguments, Refused, SchemaMismatch
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
 from llmsdk.results import Chat
-from llmsdk.tasks import run
+from llmsdk.tasks import last
+from llmsdk.tasks.schema import Schema, faults
 from llmsdk.types import Message, Request, ToolCall, ToolResult
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
     from llmsdk.functions import Function
 
-AS_JSON = "Reply with a JSON object that satisfies this JSON schema, and with nothing else:\n{schema}"
-
-FAULTS = 3
-"""How many of a reply's faults an error tells."""
+AGAIN = "{fault}\nReply again with the whole JSON object, corrected, and with nothing else."
+CUT = "The reply was cut off: raise max_tokens."
+SAID = "What the model said is in .text."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +29,32 @@ class ChatTask:
     """The next turn of one conversation."""
 
     messages: tuple[Message, ...]
-    output: Any = None
+    schema: Schema | None = None
+    """What the reply is bound to."""
     functions: Mapping[str, Function] = field(default_factory=dict)
     """Python functions that the model may call, by name."""
     steps: int = 1
     """Turns that the model may take."""
     turns: tuple[Message, ...] = ()
     """What calls and their results have added to the conversation."""
+    misfit: tuple[Message, ...] = ()
+    """A reply that did not fit the schema, and what was wrong with it."""
 
     def ask(self, line: Line) -> Request:
-        if self.output is None:
-            return line.request((*self.messages, *self.turns))
-        schema = _adapter(self.output).json_schema()
-        can = line.capabilities.schema
-        messages = (*self.messages, *self.turns)
-        messages = messages if can == "strict" else instruct(messages, schema)
-        name = getattr(self.output, "__name__", "reply")
-        fields = {} if can == "none" else {"schema": schema, "schema_name": name}
+        messages = (*self.messages, *self.turns, *self.misfit)
+        if self.schema is None:
+            return line.request(messages)
+        rung = line.rung
+        if rung in ("json", "asked") or (rung == "tool" and self.misfit):
+            messages = self.schema.instruct(messages)
+        fields = {} if rung == "asked" else {"schema": self.schema.json, "schema_name": self.schema.name}
         return line.request(messages, **fields)
 
     def show(self, line: Line) -> None:
         """Everything is part of the reply."""
 
     def read(self, reply: Reply, line: Line) -> Chat[Any]:
-        """The reply; under ``output`` its value too.
+        """The reply; under ``output`` its value too, unless the model asks for tools first.
 
         Raises:
             Refused: the model declined.
@@ -62,11 +62,10 @@ class ChatTask:
         """
         choices = reply.choices
         message = choices[0].message if choices else Message("assistant", "")
-        bound = self.output is not None
         return Chat(
-            record=line.record(f"chat+{_rung(line)}" if bound else "chat", reply),
+            record=line.record(self._route(line), reply),
             text=reply.text,
-            value=parse(reply, self.output) if bound else None,
+            value=parse(reply, self.schema) if self.schema and not message.tool_calls else None,
             message=message,
             messages=(*self.turns, message),
             reasoning=reply.reasoning,
@@ -74,9 +73,26 @@ class ChatTask:
             logprobs=choices[0].logprobs if choices else None,
         )
 
+    def _route(self, line: Line) -> str:
+        if self.schema is None:
+            return "chat"
+        return f"chat+{line.rung}+again" if self.misfit else f"chat+{line.rung}"
+
     async def run(self, line: Line) -> Chat[Any]:
-        result: Chat[Any] = await run(self, line)
-        return result
+        """Ask, and once more where the reply does not fit the schema and could have. A stream is never asked again."""
+        question, reply = await last(self, line)
+        try:
+            return question.read(reply, line)
+        except SchemaMismatch as error:
+            if not isinstance(question, ChatTask) or not _may_ask_again(reply, line):
+                raise
+            question = question.corrected(reply, error.message)
+        return question.read(await line.ask(question.ask(line)), line)
+
+    def corrected(self, reply: Reply, fault: str) -> ChatTask:
+        """The same question with the reply and its fault; a reply without text is no turn that hosts take."""
+        said = (reply.choices[0].message,) if reply.text.strip() else ()
+        return replace(self, misfit=(*said, Message("user", AGAIN.format(fault=fault))))
 
     async def follow(self, reply: Reply, line: Line) -> ChatTask | None:
         """The same conversation with the calls of the reply and what they returned, if there are steps left."""
@@ -101,79 +117,46 @@ class ChatTask:
             return functions.failed(call, error)
 
 
-def _rung(line: Line) -> str:
-    return {"strict": "schema", "json": "json", "none": "asked"}[line.capabilities.schema]
+def parse(reply: Reply, schema: Schema) -> Any:
+    """The value that a reply spells.
 
-
-def _adapter(output: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(output)
-
-
-def instruct(messages: tuple[Message, ...], schema: Mapping[str, Any]) -> tuple[Message, ...]:
-    """The conversation with the schema asked for in its system message."""
-    from pydantic_core import to_json
-
-    rule = AS_JSON.format(schema=to_json(schema).decode())
-    if messages and messages[0].role == "system":
-        return Message("system", f"{messages[0].text}\n\n{rule}"), *messages[1:]
-    return Message("system", rule), *messages
-
-
-def parse(reply: Reply, output: Any) -> Any:
-    """The value that a reply spells in JSON, in a code fence or not."""
+    Raises:
+        Refused, SchemaMismatch: it spells none.
+    """
     finish = reply.finish.reason if reply.finish else None
     if finish in ("refusal", "content_filter"):
         raise Refused("the model declined to answer", text=reply.text)
     try:
-        return _adapter(output).validate_json(unfenced(reply.text))
+        return schema.read(reply.text)
     except ValueError as error:
-        hint = "The reply was cut off: raise max_tokens." if finish == "length" else "What the model said is in .text."
-        raise _mismatch(reply.text, error, hint) from None
+        hint = CUT if finish == "length" else SAID
+        message = f"the reply does not fit the schema: {faults(error)}"
+        raise SchemaMismatch(message, text=reply.text, hint=hint) from None
 
 
-def _mismatch(text: str, error: ValueError, hint: str) -> OutputError:
-    return SchemaMismatch(f"the reply does not fit the schema: {_faults(error)}", text=text, hint=hint)
+def _may_ask_again(reply: Reply, line: Line) -> bool:
+    """Whether the reply was whole, and the caller allows more than one attempt."""
+    return reply.finish is not None and reply.finish.reason in ("stop", "other") and line.settings.retry.attempts > 1
 
 
-def _faults(error: ValueError) -> str:
-    """Where a reply does not fit, and why. Not its values: they may be long, and stand in ``.text``."""
-    from pydantic import ValidationError
+def opening(
+    *, system: Any = None, output: Any = None, tools: Sequence[Any] = (), steps: Any = 1, awaits: bool = True
+) -> Callable[[Any], ChatTask]:
+    """What makes the task of a conversation: the rest, which may serve many, is checked here and once.
 
-    if not isinstance(error, ValidationError):
-        return str(error)
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    faults = [": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"]))) for fault in found]
-    more = f" (and {len(faults) - FAULTS} more)" if len(faults) > FAULTS else ""
-    return "; ".join(faults[:FAULTS]) + more
-
-
-def unfenced(text: str) -> str:
-    """``text`` without a Markdown code fence around it."""
-    text = text.strip()
-    if text.startswith("```") and text.endswith("```") and "\n" in text:
-        return text[text.index("\n") + 1 : -3].strip()
-    return text
-
-
-def check(
-    conversation: Any,
-    *,
-    system: Any = None,
-    output: Any = None,
-    tools: Sequence[Any] = (),
-    steps: Any = 1,
-    awaits: bool = True,
-) -> ChatTask:
-    """The task, from what the caller passed. Without ``awaits`` async functions cannot be called.
+    Without ``awaits`` async functions cannot be called.
 
     Raises:
-        InputError: an empty conversation, an unknown role, text that cannot be sent; steps without functions.
+        InputError: a type without a JSON schema; steps without functions. Later, of the conversation: an empty one, an
+            unknown role, text that cannot be sent.
     """
-    if output is not None:
-        _check_output(output)
-    return ChatTask(options.messages("messages", conversation, system), output, *_check_steps(tools, steps, awaits))
+    schema = None if output is None else Schema.of(output)
+    functions, steps = _check_steps(tools, steps, awaits)
+
+    def check(conversation: Any) -> ChatTask:
+        return ChatTask(options.messages("messages", conversation, system), schema, functions, steps)
+
+    return check
 
 
 def _check_steps(tools: Sequence[Any], steps: Any, awaits: bool) -> tuple[Mapping[str, Function], int]:
@@ -192,16 +175,3 @@ def _check_steps(tools: Sequence[Any], steps: Any, awaits: bool) -> tuple[Mappin
     if name := next((name for name, function in found.items() if function.is_async and not awaits), None):
         raise InputError(f"{name}() is async, and Client awaits nothing", argument="tools", hint="Use AsyncClient.")
     return found, steps
-
-
-def _check_output(output: Any) -> None:
-    from pydantic.errors import PydanticUserError
-
-    try:
-        if isinstance(output, str | int | float | Mapping):
-            raise TypeError(f"{output!r} is a value")
-        _adapter(output).json_schema()
-    except (PydanticUserError, TypeError, ValueError) as error:
-        hint = "Pass a pydantic model class, a dataclass, or a type such as list[str]."
-        what = getattr(error, "message", error)  # pydantic's own, without the address of a page
-        raise InputError(f"output is no type with a JSON schema: {what}", argument="output", hint=hint) from None

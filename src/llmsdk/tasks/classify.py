@@ -26,7 +26,7 @@ from llmsdk.pipeline.line import Line
 from llmsdk.provider import Classifies, Scores
 from llmsdk.reply import Reply
 from llmsdk.results import Classification
-from llmsdk.tasks.chat import unfenced
+from llmsdk.tasks.schema import unfenced
 from llmsdk.types import Message, Request
 
 LETTERS = ascii_uppercase
