@@ -15,6 +15,8 @@ class Context:
     computed: int = 0
     home: Any = field(default=None, repr=False)
     """Where the model keeps the cache of it; ``None`` while it has none."""
+    lent: int | None = None
+    """How many of its first ids were known from other sequences when it began; ``None`` before."""
     guesses: int = 0
     """How many of the last ids are only guessed."""
 

@@ -42,6 +42,8 @@ class Generation:
         self.cancelled = self.over = False
         self.tokens = 0
         """Tokens chosen so far, the one that ends the reply included."""
+        self.cached: int | None = None
+        """Tokens of the prompt that were not computed for it, since others had begun with them."""
         self.context: Context | None = None
         self.sampler: Sampler | None = None
         self.lookup: Lookup | None = None
@@ -76,6 +78,7 @@ class Generation:
         assert token is not None
         assert self.context is not None
         self.tokens += 1
+        self.cached = self.context.lent
         if token in self._plan.prompt.stop_ids:
             return self._finish("stop", "eos")
         delta = self._writer.push(token, self._logprob(token, logits))

@@ -49,6 +49,8 @@ class Native:
                 return False
         if new:
             self.prefixes.lend(context)
+            # One that starts anew finds what it has computed itself, which it did not get from others.
+            context.lent = context.computed if context.lent is None else context.lent
         return True
 
     def soon(self, context: Context, others: Sequence[Context]) -> bool:

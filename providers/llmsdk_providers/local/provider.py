@@ -107,7 +107,7 @@ class Local:
                 for item in await io.wait(mailbox.take()):
                     if isinstance(item, LLMError | Finish):
                         left -= 1
-                        yield _usage(prompt, sum(work.tokens for work in works))
+                        yield _usage(prompt, sum(work.tokens for work in works), cached=works[0].cached)
                     if isinstance(item, LLMError):
                         raise item
                     yield item
@@ -131,7 +131,7 @@ class Local:
         try:
             engine.submit([work])
             for item in await io.wait(mailbox.take()):
-                yield _usage(prompt, 0, read=sum(map(len, rows)))
+                yield _usage(prompt, 0, read=sum(map(len, rows)), cached=work.cached)
                 if isinstance(item, LLMError):
                     raise item
                 yield item
@@ -233,5 +233,5 @@ def _branch(plan: Plan, index: int) -> Plan:
     return replace(plan, index=index, sampling=replace(plan.sampling, seed=None if seed is None else seed + index))
 
 
-def _usage(prompt: Prompt, written: int, *, read: int = 0) -> Usage:
-    return Usage(input_tokens=len(prompt.ids) + read, output_tokens=written, source="local")
+def _usage(prompt: Prompt, written: int, *, read: int = 0, cached: int | None = None) -> Usage:
+    return Usage(input_tokens=len(prompt.ids) + read, output_tokens=written, cached_input_tokens=cached, source="local")

@@ -30,6 +30,8 @@ class Scoring:
         self, prompt: tuple[int, ...], rows: Sequence[tuple[int, ...]], batch: int, mailbox: Mailbox[Delivery]
     ) -> None:
         self.cancelled = self.over = False
+        self.cached: int | None = None
+        """Tokens of the prompt that were not computed for it, since others had begun with them."""
         self.context: Context | None = None
         self.sampler: Sampler | None = None
         self.lookup: Lookup | None = None
@@ -54,6 +56,8 @@ class Scoring:
 
     def accept(self, logits: Tensor, token: int | None) -> None:
         """What comes after the prompt; with it the first token of every candidate has its score."""
+        assert self.context is not None
+        self.cached = self.context.lent
         self._first = logits.clone()
 
     def branch(self, model: Model) -> None:

@@ -134,12 +134,14 @@ def test_two_models_at_once(local: Local, tiny: Callable[[str], Path]) -> None:
 # --- the order of events ------------------------------------------------------------------------------------------
 
 
-def test_usage_comes_before_the_finish_and_the_name_last(local: Local, tiny: Callable[[str], Path]) -> None:
-    events = ask(local, Request(str(tiny("llama")), "dog", max_tokens=3))
+def test_usage_comes_before_the_finish_and_the_name_last(
+    fresh: Callable[..., Local], tiny: Callable[[str], Path]
+) -> None:
+    events = ask(fresh(), Request(str(tiny("llama")), "dog", max_tokens=3))
     assert [type(event) for event in events[-3:]] == [Usage, Finish, Info]
     assert all(isinstance(event, TextDelta) for event in events[:-3])
     count = len(load_reference(tiny("llama"))[0].encode("dog"))
-    assert events[-3] == Usage(input_tokens=count, output_tokens=3, source="local")
+    assert events[-3] == Usage(input_tokens=count, output_tokens=3, cached_input_tokens=0, source="local")
     assert events[-1] == Info(model=str(tiny("llama")))
 
 
@@ -346,6 +348,16 @@ def test_a_number_that_is_none_ends_its_own_request(fresh: Callable[..., Local],
     assert complete(provider, broken, "The dog", max_tokens=20) == alone
 
 
+def test_usage_says_what_was_known_before(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
+    provider, request = fresh(), Request(str(tiny("llama")), "The weather is good today. " * 9, max_tokens=3)
+    first, second = (usage_of(ask(provider, request)) for _ in range(2))
+    assert first.cached_input_tokens == 0
+    assert first.input_tokens == second.input_tokens
+    assert second.cached_input_tokens is not None
+    assert first.input_tokens is not None
+    assert first.input_tokens - 40 < second.cached_input_tokens < first.input_tokens
+
+
 def test_usage_is_known_when_a_reply_fails(fresh: Callable[..., Local], broken: Path) -> None:
     tokenizer, _ = load_reference(broken)
     (bad,) = tokenizer.encode("@")
@@ -353,7 +365,8 @@ def test_usage_is_known_when_a_reply_fails(fresh: Callable[..., Local], broken: 
     seen: list[Event] = []
     with pytest.raises(NumericalFault), closing(iterate(fresh().generate(request, SyncIO()))) as events:
         seen.extend(events)
-    assert usage_of(seen) == Usage(input_tokens=len(tokenizer.encode("dog")), output_tokens=1, source="local")
+    size = len(tokenizer.encode("dog"))
+    assert usage_of(seen) == Usage(input_tokens=size, output_tokens=1, cached_input_tokens=0, source="local")
     assert text_of(seen) == "@"
 
 

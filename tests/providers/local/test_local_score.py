@@ -109,13 +109,14 @@ def test_order_and_duplicates_change_nothing(local: Local, tiny: Callable[[str],
     )
 
 
-def test_the_events_of_a_scoring(local: Local, tiny: Callable[[str], Path]) -> None:
+def test_the_events_of_a_scoring(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
     request = Request(str(tiny("llama")), CONVERSATION)
-    with closing(iterate(local.score(request, ["good"], SyncIO()))) as events:
+    provider = fresh()
+    with closing(iterate(provider.score(request, ["good"], SyncIO()))) as events:
         usage, output, info = list(events)
     assert isinstance(output, Output)
-    tokens = local.count(request).value + output.value[0].tokens
-    assert usage == Usage(input_tokens=tokens, output_tokens=0, source="local")
+    tokens = provider.count(request).value + output.value[0].tokens
+    assert usage == Usage(input_tokens=tokens, output_tokens=0, cached_input_tokens=0, source="local")
     assert info == Info(model=str(tiny("llama")))
 
 
