@@ -43,7 +43,6 @@ class Bedrock(Hosted):
         self._region = ""
         url = settings.base_url or url_of(region_of(name, settings))
         super().__init__(name, settings.model_copy(update={"base_url": url}))
-        self._lasting = self.host.secrets
         self._known = Capabilities(
             schema=settings.schema_support, tools=True, options=encode.BASIC, context=settings.context
         )
@@ -84,7 +83,7 @@ class Bedrock(Hosted):
         if self._source is None:
             return request
         held = await credentials.fetch(self._source, io)
-        self.host.secrets = (*self._lasting, *held.secrets)
+        self.host.hide(*held.secrets)
         return sigv4.signed(request, held, self._region, datetime.now(UTC))
 
     async def failure(self, reply: HTTPReply) -> LLMError:

@@ -27,9 +27,13 @@ def decode(body: bytes, secrets: Sequence[str] = ()) -> Iterator[Event]:
     """
     decoder = Decoder(secrets)
     reply = parse(body, secrets, hint=_HINT)
-    if not isinstance(reply, dict) or not {"error", "message", "response"} & reply.keys():
+    if not isinstance(reply, dict) or not (faults.is_error(reply) or _is_reply(reply)):
         raise InvalidBody("the reply has neither message nor response", hint=_HINT)
     yield from decoder.piece({**reply, "done": True})
+
+
+def _is_reply(body: dict[str, Any]) -> bool:
+    return isinstance(body.get("message"), dict) or isinstance(body.get("response"), str)
 
 
 class Decoder:

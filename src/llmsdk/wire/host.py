@@ -66,10 +66,14 @@ class Host:
                 raise InputError(f"a header cannot be sent: {error}", argument="extra", hint=_ASCII) from None
         return HTTPRequest("POST", self.url + path, all_headers, content, self._options, self.secrets)
 
+    def hide(self, *secrets: str) -> None:
+        """Let secrets that came after the settings show in no error either, in the place of those before them."""
+        self.secrets = (*self._lasting, *secrets)
+
     def bearing(self, request: HTTPRequest, token: str) -> HTTPRequest:
         """``request`` with ``token`` in the place of a key. From now on the token shows in no error either."""
         if token not in self.secrets:
-            self.secrets = (*self._lasting, token)
+            self.hide(token)
         headers = merged(request.headers, ((b"authorization", f"Bearer {token}".encode()),))
         return replace(request, headers=headers, secrets=self.secrets)
 
