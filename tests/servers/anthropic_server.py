@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from servers.brain import Knowledge, Said, pieces, say
+from servers.brain import Knowledge, Said, cached, counted, pieces, say, thought
 from servers.http_server import Answer, HTTPServer, Recorded
 
 KEY = "sk-ant-test-0123456789abcdefXYZ"
@@ -94,13 +94,15 @@ class AnthropicServer(HTTPServer):
         body = _checked(request.json, FIELDS)
         if type(body.get("max_tokens")) is not int:
             raise Refusal("max_tokens: Field required")
-        new, cached = count(body)
+        new, read = count(body)
         window = MODELS[body["model"]]
-        if new + cached > window:
-            raise Refusal(f"prompt is too long: {new + cached} tokens > {window} maximum")
+        if new + read > window:
+            raise Refusal(f"prompt is too long: {new + read} tokens > {window} maximum")
         content, reason, sequence = self._content(body)
-        usage = {"input_tokens": new, "cache_creation_input_tokens": 0, "cache_read_input_tokens": cached}
         written = sum(len(pieces(text)) for block in content for text in _spoken(block))
+        read = cached(read)
+        total, written = counted(new + read, written)
+        usage = {"input_tokens": total - read, "cache_creation_input_tokens": 0, "cache_read_input_tokens": read}
         message = {
             "id": f"msg_{len(self.requests)}", "type": "message", "role": "assistant", "model": body["model"],
             "content": content, "stop_reason": reason, "stop_sequence": sequence,
@@ -113,8 +115,8 @@ class AnthropicServer(HTTPServer):
     def _content(self, body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str, str | None]:
         said = say(_as_chat(body), self.known)
         content: list[dict[str, Any]] = []
-        if body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
-            content.append({"type": "thinking", "thinking": THOUGHT, "signature": signature(THOUGHT)})
+        if body.get("thinking", {}).get("type") in ("enabled", "adaptive") and (words := thought(THOUGHT)):
+            content.append({"type": "thinking", "thinking": words, "signature": signature(words)})
             content.append({"type": "redacted_thinking", "data": "b3BhcXVl"})
         if said.calls:
             calls = enumerate(said.calls)

@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -106,8 +107,42 @@ class Said:
     first: dict[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class Script:
+    """What a server says whatever it is asked, and what it says that this cost."""
+
+    said: Said
+    prompt: int
+    written: int
+    cached: int = 0
+    thought: str = ""
+
+
+SCRIPT: ContextVar[Script | None] = ContextVar("SCRIPT", default=None)
+
+
+def counted(prompt: int, written: int) -> tuple[int, int]:
+    """Tokens of the prompt and of the reply: those that were counted, or those of the script."""
+    script = SCRIPT.get()
+    return (script.prompt, script.written) if script else (prompt, written)
+
+
+def cached(otherwise: int = 0) -> int:
+    """Tokens of the prompt that came from a cache."""
+    script = SCRIPT.get()
+    return script.cached if script else otherwise
+
+
+def thought(otherwise: str = "") -> str:
+    """What the model thinks before it speaks."""
+    script = SCRIPT.get()
+    return script.thought if script else otherwise
+
+
 def say(body: Mapping[str, Any], known: Knowledge) -> Said:
     """The reply to the body of a chat request."""
+    if (script := SCRIPT.get()) is not None:
+        return script.said
     messages = body["messages"]
     system = "\n".join(_content(m) for m in messages if m["role"] in ("system", "developer"))
     asked = messages[-1]
@@ -162,6 +197,8 @@ def _look_up(text: str, *tables: Mapping[str, str]) -> str | None:
 
 def continuation(text: str, known: Knowledge) -> str:
     """How a text goes on: by the first known beginning that it ends with."""
+    if (script := SCRIPT.get()) is not None:
+        return script.said.text
     for table in (known.continuations, CONTINUATIONS):
         for start, rest in table.items():
             if text.strip().casefold().endswith(start.casefold()):

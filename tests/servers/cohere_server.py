@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from servers.brain import Knowledge, Said, pieces, say
+from servers.brain import Knowledge, Said, cached, counted, pieces, say, thought
 from servers.http_server import Answer, HTTPServer, Recorded
 from servers.openai_server import count_prompt, embedding
 
@@ -34,15 +34,18 @@ class CohereServer(HTTPServer):
         text, finish = said.text, "TOOL_CALL" if said.calls else "COMPLETE"
         if len(pieces(text)) > body.get("max_tokens", 10_000):
             text, finish = "".join(pieces(text)[: body["max_tokens"]]), "MAX_TOKENS"
-        tokens = {"input_tokens": count_prompt(_as_openai(body)["messages"]), "output_tokens": len(pieces(text))}
-        end = {"finish_reason": finish, "usage": {"billed_units": {"input_tokens": 1}, "tokens": tokens}}
+        read, written = counted(count_prompt(_as_openai(body)["messages"]), len(pieces(text)))
+        tokens = {"input_tokens": read, "output_tokens": written}
+        usage = {"billed_units": {"input_tokens": 1}, "tokens": tokens, "cached_tokens": cached()}
+        end = {"finish_reason": finish, "usage": usage}
         if body.get("stream"):
             return Answer(200, list(_stream(text, said, end)), {"content-type": "text/event-stream"})
         message: dict[str, Any] = {"role": "assistant"}
         if said.calls:
             message |= {"tool_plan": "I will call.", "tool_calls": _calls(said)}
         else:
-            message["content"] = [{"type": "text", "text": text}]
+            aloud = [{"type": "thinking", "thinking": thought()}] if thought() else []
+            message["content"] = [*aloud, {"type": "text", "text": text}]
         return Answer(200, {"id": _REPLY_ID, "message": message, **end})
 
     def _embed(self, request: Recorded) -> Answer:
@@ -86,10 +89,12 @@ def _stream(text: str, said: Said, end: Mapping[str, Any]) -> Iterator[bytes]:
 
     yield event("message-start", id=_REPLY_ID, delta={"message": {"role": "assistant", "content": []}})
     if not said.calls:
-        yield event("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}})
+        if thought():
+            yield event("content-delta", index=0, delta={"message": {"content": {"thinking": thought()}}})
+        yield event("content-start", index=1, delta={"message": {"content": {"type": "text", "text": ""}}})
         for piece in pieces(text):
-            yield event("content-delta", index=0, delta={"message": {"content": {"text": piece}}})
-        yield event("content-end", index=0)
+            yield event("content-delta", index=1, delta={"message": {"content": {"text": piece}}})
+        yield event("content-end", index=1)
     else:
         yield event("tool-plan-delta", delta={"message": {"tool_plan": "I will call."}})
     for index, call in enumerate(_calls(said)):

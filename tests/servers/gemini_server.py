@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from servers.brain import Knowledge, Said, pieces, say
+from servers.brain import Knowledge, Said, cached, counted, pieces, say, thought
 from servers.http_server import Answer, HTTPServer, Recorded, events
 from servers.openai_server import embedding
 
@@ -47,12 +47,13 @@ class GeminiServer(HTTPServer):
         chunks = list(_chunks(request.json))
         parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
         last = chunks[-1]["candidates"][0]
-        text = "".join(part.get("text", "") for part in parts)
+        text = "".join(part.get("text", "") for part in parts if "thought" not in part)
+        aloud = [part for part in parts if "thought" in part]
         whole = [part for part in parts if "text" not in part]
         scores = [token for chunk in chunks for token in _tokens(chunk)]
         joined: dict[str, Any] = {
             **last,
-            "content": {"role": "model", "parts": [*([{"text": text}] if text else []), *whole]},
+            "content": {"role": "model", "parts": [*aloud, *([{"text": text}] if text else []), *whole]},
         }
         if scores:
             joined["logprobsResult"] = _scored(scores)
@@ -121,14 +122,18 @@ def _chunks(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     rows: list[list[dict[str, Any]]] = [[{"text": word}] for word in words]
     if said.calls:
         rows, finish = [[_called(name, arguments)] for name, arguments in said.calls], "STOP"
-    used = {"promptTokenCount": count_prompt(body), "candidatesTokenCount": len(rows)}
+    if thought():
+        rows.insert(0, [{"text": thought(), "thought": True}])
+    prompt, written = counted(count_prompt(body), len(rows))
+    used: dict[str, Any] = {"promptTokenCount": prompt, **({"cachedContentTokenCount": cached()} if cached() else {})}
     for number, parts in enumerate(rows or [[]]):
+        last = number == len(rows or [[]]) - 1
         candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
         if config.get("responseLogprobs") and words:
             candidate["logprobsResult"] = _scored([_alternatives(said, words, number)])
-        if number == len(rows or [[]]) - 1:
+        if last:
             candidate["finishReason"] = finish
-        usage = {**used, "candidatesTokenCount": number + 1 if rows else 0}
+        usage = {**used, "candidatesTokenCount": written if last else min(number + 1, written)}
         yield {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "test", "responseId": REPLY_ID}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from servers.brain import Knowledge, Said, continuation, infill, pieces, say
+from servers.brain import Knowledge, Said, continuation, counted, infill, pieces, say, thought
 from servers.http_server import Answer, HTTPServer, Recorded
 from servers.openai_server import embedding
 
@@ -64,21 +65,21 @@ def _answer(body: Mapping[str, Any], said: Said, prompt: int, *, chat: bool) -> 
     cut = len(words) < len(pieces(said.text))
     rows = [{"content": word} if chat else word for word in words]
     calls = [{"function": {"index": n, "name": c[0], "arguments": c[1]}} for n, c in enumerate(said.calls)]
-    end = {
-        "done": True,
-        "done_reason": "length" if cut else "stop",
-        "prompt_eval_count": prompt,
-        "eval_count": len(words),
-    }
+    read, written = counted(prompt, len(words))
+    end = {"done": True, "done_reason": "length" if cut else "stop", "prompt_eval_count": read, "eval_count": written}
     head = {"model": body["model"], "created_at": "2026-01-01T00:00:00Z"}
     scores = _scores(words, said.first) if body.get("logprobs") else None
     field = "message" if chat else "response"
     if not body["stream"]:
         whole: Any = {"content": "".join(words), **({"tool_calls": calls} if calls else {})} if chat else "".join(words)
+        if chat and thought():
+            whole["thinking"] = thought()
         return Answer(200, {**head, field: whole, **end, **({"logprobs": scores} if scores else {})})
     lines: list[dict[str, Any]] = [{**head, field: row, "done": False} for row in rows]
     if scores:
         lines = [{**line, "logprobs": [score]} for line, score in zip(lines, scores, strict=True)]
+    if chat and thought():
+        lines.insert(0, {**head, "message": {"content": "", "thinking": thought()}, "done": False})
     if calls:
         lines.append({**head, "message": {"content": "", "tool_calls": calls}, "done": False})
     lines.append({**head, field: {"content": ""} if chat else "", **end})
@@ -93,7 +94,7 @@ def _limited(text: str, body: Mapping[str, Any]) -> Iterator[str]:
 def _scores(words: list[str], first: Mapping[str, float] | None) -> list[dict[str, Any]]:
     """A logprob for each piece; the alternatives of the first by their share."""
     shares = first or {}
-    tops = [{"token": name, "logprob": share - 1} for name, share in shares.items()]
+    tops = [{"token": name, "logprob": math.log(max(share, 1e-9))} for name, share in shares.items()]
     rows: list[dict[str, Any]] = [{"token": word, "logprob": -0.5, "top_logprobs": []} for word in words]
     if rows and tops:
         rows[0]["top_logprobs"] = tops

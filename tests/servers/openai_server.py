@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from servers.brain import Knowledge, Said, continuation, infill, pieces, say
+from servers.brain import Knowledge, Said, cached, continuation, counted, infill, pieces, say, thought
 from servers.http_server import Answer, HTTPServer, Recorded, events
 
 KEY = "sk-test-0123456789abcdefXYZ"
@@ -301,11 +301,12 @@ def _choice(index: int, said: Said, body: Mapping[str, Any]) -> _Choice:
 
 
 def _usage(prompt: int, completion: int) -> dict[str, Any]:
+    prompt, completion = counted(prompt, completion)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached(), "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
     }
 
@@ -330,6 +331,8 @@ def _whole_chat(choice: _Choice, body: Mapping[str, Any]) -> dict[str, Any]:
         message["tool_calls"] = list(choice.calls)
     else:
         message["content"] = choice.text
+    if thought():
+        message["reasoning_content"] = thought()
     scores = _chat_logprobs(choice, body)
     logprobs = None if scores is None else {"content": scores, "refusal": None}
     return {"index": choice.index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish}
@@ -343,6 +346,8 @@ def _chat_chunks(choice: _Choice, body: Mapping[str, Any]) -> Iterator[dict[str,
         return {"index": choice.index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
 
     yield chunk({"role": "assistant", "content": None if choice.calls else "", "refusal": None})
+    for piece in pieces(thought()):
+        yield chunk({"reasoning_content": piece})
     for number, piece in enumerate(pieces(choice.text)):
         yield chunk({"content": piece}, number)
     for number, call in enumerate(choice.calls):

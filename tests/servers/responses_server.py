@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from servers.brain import Said, pieces, say
+from servers.brain import Said, cached, counted, pieces, say, thought
 from servers.http_server import Answer, Recorded
 from servers.openai_server import CREATED, OpenAIServer, Refusal, count_prompt
 
@@ -99,7 +99,9 @@ def _messages(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _output(said: Said, body: Mapping[str, Any], limit: int) -> Iterator[dict[str, Any]]:
-    if str(body["model"]).startswith("gpt-5"):
+    if thought():
+        yield {"id": "rs_1", "type": "reasoning", "summary": [_part("summary_text", thought())]}
+    elif str(body["model"]).startswith("gpt-5"):
         shown = THOUGHTS if body.get("reasoning", {}).get("summary") else ()
         secret = {"encrypted_content": "c2VjcmV0"} if "reasoning.encrypted_content" in body.get("include", ()) else {}
         yield {"id": "rs_1", "type": "reasoning", "summary": [_part("summary_text", text) for text in shown], **secret}
@@ -122,6 +124,8 @@ def _scores(said: Said, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "message.output_text.logprobs" not in body.get("include", ()):
         return []
 
+    if not said.text:
+        return []
     shares = said.first or {pieces(said.text)[0]: 0.75, " or": 0.25}
     ranked = sorted(((name, math.log(max(share, 1e-9))) for name, share in shares.items()), key=lambda pair: -pair[1])
     tops = [{"token": name, "logprob": logprob, "bytes": []} for name, logprob in ranked]
@@ -131,12 +135,13 @@ def _scores(said: Said, body: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _reply(body: Mapping[str, Any], output: list[dict[str, Any]], prompt: int, *, cut: bool) -> dict[str, Any]:
     texts = [part["text"] for item in output for part in (*item.get("content", ()), *item.get("summary", ()))]
     tokens = sum(len(pieces(text)) for text in (*texts, *(item.get("arguments", "") for item in output)))
+    prompt, tokens = counted(prompt, tokens)
     return {
         "id": "resp_1", "object": "response", "created_at": CREATED, "model": body["model"], "output": output,
         "status": "incomplete" if cut else "completed", "error": None,
         "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
         "usage": {
-            "input_tokens": prompt, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": tokens,
+            "input_tokens": prompt, "input_tokens_details": {"cached_tokens": cached()}, "output_tokens": tokens,
             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": prompt + tokens,
         },
     }  # fmt: skip
