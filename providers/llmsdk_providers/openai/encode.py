@@ -6,7 +6,7 @@ A field that the caller left open is left out: hosts differ in what they make of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,11 +16,11 @@ from llmsdk_providers.openai.calls import STATE
 from llmsdk_providers.openai.capabilities import is_reasoning
 from llmsdk_providers.openai.content import content
 from llmsdk_providers.openai.reasoning import Switch, effort
+from llmsdk_providers.openai.schema import bound, named
 
 _SAMPLING = (
     "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty",
 )  # fmt: skip
-_NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,52 +180,7 @@ def _response_format(schema: Mapping[str, Any], name: str, dialect: Dialect) -> 
             raise Unsupported("this host does not bind replies to a schema", capability="schema", hint=hint)
         case "json":
             return {"type": "json_object"}
-    bound = {"name": schema_name(name), "schema": schema, "strict": is_strict(schema)}
-    return {"type": "json_schema", dialect.schema_field: bound}
-
-
-def schema_name(name: str) -> str:
-    """The name of a schema with the characters that a host takes."""
-    return _NO_NAME.sub("_", name)[:64] or "reply"
-
-
-_NOT_STRICT = frozenset({
-    "allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties",
-    "propertyNames", "minProperties", "maxProperties", "unevaluatedProperties", "unevaluatedItems", "contains",
-    "minContains", "maxContains", "uniqueItems", "prefixItems",
-})  # fmt: skip
-"""Keywords that strict mode refuses."""
-
-
-def is_strict(schema: Mapping[str, Any]) -> bool:
-    """Whether strict mode takes the schema: an object in which every property is required and no other allowed."""
-    return schema.get("type") == "object" and "anyOf" not in schema and _is_strict(schema)
-
-
-def _is_strict(schema: Any) -> bool:
-    if not isinstance(schema, Mapping) or not _NOT_STRICT.isdisjoint(schema):
-        return False
-    if _is_object(schema) and not _is_closed(schema):
-        return False
-    return all(_is_strict(inner) for inner in _inner(schema))
-
-
-def _is_object(schema: Mapping[str, Any]) -> bool:
-    kind = schema.get("type")
-    return "properties" in schema or kind == "object" or (isinstance(kind, Sequence) and "object" in kind)
-
-
-def _is_closed(schema: Mapping[str, Any]) -> bool:
-    everything = set(schema.get("properties", ())) == set(schema.get("required", ()))
-    return everything and schema.get("additionalProperties") is False
-
-
-def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:
-    for key in ("properties", "$defs", "definitions"):
-        yield from schema.get(key, {}).values()
-    yield from schema.get("anyOf", ())
-    if "items" in schema:
-        yield schema["items"]
+    return {"type": "json_schema", dialect.schema_field: {"name": named(name), **bound(schema)}}
 
 
 # --- reasoning --------------------------------------------------------------------------------------------------

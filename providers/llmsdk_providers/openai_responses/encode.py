@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from llmsdk.errors import Unsupported
 from llmsdk.types import Request, Tool
-from llmsdk_providers.openai.encode import is_strict, least_effort, schema_name
+from llmsdk_providers.openai.encode import least_effort
+from llmsdk_providers.openai.schema import bound, named
 from llmsdk_providers.openai_responses import items
 from llmsdk_providers.openai_responses.items import Origin
 
@@ -122,8 +123,7 @@ def _format(request: Request, dialect: Dialect) -> dict[str, Any]:
             raise Unsupported("this host does not bind replies to a schema", capability="schema", hint=hint)
         case "json":
             return {"type": "json_object"}
-    name = schema_name(request.schema_name)
-    return {"type": "json_schema", "name": name, "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "name": named(request.schema_name), **bound(schema)}
 
 
 def _reasoning(request: Request, dialect: Dialect) -> dict[str, Any]:
