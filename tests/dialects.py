@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from recorded import Exchange
 
 from llmsdk import AsyncClient, Client
 from llmsdk.errors import LLMError
+from llmsdk.io.drive import drive
 from llmsdk.reply import Reply
-from llmsdk.types import Message, Request
+from llmsdk.types import Event, Message, Request
 
 HI = (Message("user", "Hi!"),)
 
@@ -37,10 +38,30 @@ def shown(reply: Reply) -> tuple[Any, ...]:
     return reply.choices, reply.usage, reply.finish, reply.id, reply.model
 
 
-def interruptions(provider: Any, body: bytes, whole: Reply) -> list[int]:
-    """The lengths of a stream's beginnings that were taken for complete. One of them must be the whole reply."""
+def agree(provider: Any, whole: Any, stream: bytes, cut: st.DataObject) -> Reply:
+    """A reply says the same whole (JSON) and as a stream, however that is cut; no beginning is taken for all of it."""
+    buffered, streamed = fold(provider, json.dumps(whole).encode()), fold(provider, stream, streamed=True)
+    assert shown(streamed) == shown(buffered)
+    assert streamed.complete(1)
+    places = st.lists(st.integers(0, len(stream)), max_size=9)
+    assert told(provider, stream, cut.draw(places)) == told(provider, stream)
+    interruptions(provider, stream, streamed, cut.draw(places))
+    return streamed
+
+
+def told(provider: Any, stream: bytes, places: Sequence[int] = ()) -> list[Event]:
+    """The events of a stream that is cut at ``places``."""
+
+    async def listed() -> list[Event]:
+        return [event async for event in recorded.generated(provider, exchange(stream, streamed=True), places)]
+
+    return drive(listed())
+
+
+def interruptions(provider: Any, body: bytes, whole: Reply, lengths: Iterable[int] | None = None) -> list[int]:
+    """The lengths of a stream's beginnings that were taken for complete. What they say must be the whole reply."""
     complete = []
-    for length in range(len(body) + 1):
+    for length in range(len(body) + 1) if lengths is None else lengths:
         try:
             reply = fold(provider, body[:length], streamed=True)
         except LLMError:

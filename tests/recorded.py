@@ -9,10 +9,11 @@ import importlib.util
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llmsdk.errors import LLMError, StreamInterrupted
 from llmsdk.io.drive import drive
@@ -93,20 +94,24 @@ class Reading:
 # --- our reading --------------------------------------------------------------------------------------------------
 
 
-class _Sent:
-    """A reply whose body comes in pieces of ``size`` bytes."""
+Way = int | Sequence[int] | Literal["gzip"]
+"""How a body comes: in pieces of so many bytes (0: in one), cut at these places, or compressed over a real socket."""
 
-    def __init__(self, exchange: Exchange, size: int) -> None:
+
+class _Sent:
+    """A reply whose body comes in ``pieces``."""
+
+    def __init__(self, exchange: Exchange, pieces: Sequence[bytes]) -> None:
         self.status = exchange.status
         self.headers = exchange.plain_headers
-        self._body, self._size = exchange.body, size or len(exchange.body) or 1
+        self._pieces = pieces
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        for at in range(0, len(self._body), self._size):
-            yield self._body[at : at + self._size]
+        for piece in self._pieces:
+            yield piece
 
     async def read(self, limit: int = 0) -> bytes:
-        return self._body
+        return b"".join(self._pieces)
 
     async def aclose(self) -> None:
         pass
@@ -115,22 +120,39 @@ class _Sent:
 class _Wire:
     clock = None
 
-    def __init__(self, exchange: Exchange, size: int) -> None:
-        self._reply = _Sent(exchange, size)
+    def __init__(self, exchange: Exchange, way: int | Sequence[int]) -> None:
+        self._reply = _Sent(exchange, cut(exchange.body, way))
 
     async def send(self, request: Any) -> Any:
         return self._reply
 
 
-def wire(exchange: Exchange, size: int = 0) -> Any:
-    """An ``io`` that answers every request with the exchange, its body in pieces of ``size`` bytes (0: in one)."""
-    return _Wire(exchange, size)
+def cut(body: bytes, way: int | Sequence[int]) -> list[bytes]:
+    """``body`` in pieces of ``way`` bytes, or cut at those places."""
+    step = (way or len(body) or 1) if isinstance(way, int) else 0
+    places = range(step, len(body), step) if isinstance(way, int) else sorted(way)
+    return [body[start:end] for start, end in pairwise((0, *places, len(body))) if start < end]
 
 
-def fold(provider: Any, exchange: Exchange, size: int = 0) -> Reply:
+def wire(exchange: Exchange, way: Way = 0) -> Any:
+    """An ``io`` that answers every request with the exchange."""
+    if way == "gzip":
+        from servers.replay_server import answering
+
+        return answering(exchange)
+    return _Wire(exchange, way)
+
+
+def fold(provider: Any, exchange: Exchange, way: Way = 0) -> Reply:
     """The exchange folded by ``provider``."""
+    return folded(generated(provider, exchange, way))
+
+
+def generated(provider: Any, exchange: Exchange, way: Way = 0) -> AsyncIterator[Event]:
+    """The events of ``provider`` for the exchange."""
     request = Request("m", (Message("user", "x"),), stream=exchange.streamed)
-    return folded(provider.generate(request, wire(exchange, size)))
+    events: AsyncIterator[Event] = provider.generate(request, wire(exchange, way))
+    return events
 
 
 def folded(events: AsyncIterator[Event]) -> Reply:
@@ -145,20 +167,22 @@ def folded(events: AsyncIterator[Event]) -> Reply:
     return drive(fold())
 
 
-def read(provider: Any, exchange: Exchange, size: int = 0) -> Reading:
+def read(provider: Any, exchange: Exchange, way: Way = 0) -> Reading:
     """What ``provider`` makes of an exchange, an error or an interruption included."""
     try:
-        reply = fold(provider, exchange, size)
+        reply = fold(provider, exchange, way)
     except LLMError as error:
         return Reading(error=type(error).__name__, status=error.status)
     return ours(reply) if reply.complete(1) else Reading(error=StreamInterrupted.__name__)
 
 
-def sizes(exchange: Exchange) -> tuple[int, ...]:
-    """Pieces to cut a stream into: single bytes take long, and a short stream has all that a long one has."""
+def sizes(exchange: Exchange) -> tuple[Way, ...]:
+    """The other ways for a body to come: compressed, and a stream in pieces. Single bytes take long, and a short stream
+    has all that a long one has.
+    """
     if not exchange.streamed or len(exchange.body) > 100_000:
-        return ()
-    return (1, 7) if len(exchange.body) < 6000 else (7,)
+        return ("gzip",)
+    return (1, 7, "gzip") if len(exchange.body) < 6000 else (7, "gzip")
 
 
 def ours(reply: Reply) -> Reading:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from dialects import CANARY, five_verbs, refusal
+from dialects import CANARY, five_verbs, five_verbs_on_a_loop, refusal
 from pydantic import BaseModel
 from recorded import folded
 from servers.bedrock_server import MODELS, BedrockServer, frame
 
-from llmsdk import Client
+from llmsdk import AsyncClient, Client
 from llmsdk.errors import InvalidBody, NotFound, RateLimited, StreamInterrupted, Unauthorized
 from llmsdk.io.pools import Pools
 from llmsdk.io.sync import SyncIO
@@ -36,6 +36,12 @@ class City(BaseModel):
 
 def test_the_five_verbs(client: Client) -> None:
     five_verbs(client)
+
+
+@pytest.mark.anyio
+async def test_the_five_verbs_on_a_loop(server: BedrockServer) -> None:
+    async with AsyncClient("bedrock:test.model-v1:0", api_key=CANARY, base_url=server.origin) as client:
+        await five_verbs_on_a_loop(client)
 
 
 def test_a_profile_by_its_arn(client: Client, server: BedrockServer) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from dialects import events, fold, interruptions, pieces, shown
+from dialects import agree, events, fold, interruptions, pieces, shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -211,10 +211,7 @@ def chunks(reply: dict[str, Any], cut: st.DataObject) -> Iterator[dict[str, Any]
 @settings(max_examples=60)
 @given(replies(), st.data())
 def test_any_reply_folds_to_the_same_streamed(reply: dict[str, Any], cut: st.DataObject) -> None:
-    body = events(*chunks(reply, cut))
-    streamed = fold(HOST, body, streamed=True, size=cut.draw(st.integers(1, len(body))))
-    assert shown(streamed) == shown(fold(HOST, json.dumps(reply).encode()))
-    assert streamed.complete(1)
+    agree(HOST, reply, events(*chunks(reply, cut)), cut)
 
 
 NAMES = st.sampled_from([

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dialects import CANARY, five_verbs, refusal
+from dialects import CANARY, five_verbs, five_verbs_on_a_loop, refusal
 from pydantic import BaseModel
 from recorded import folded
 from servers.cohere_server import CohereServer
 from servers.openai_server import embedding
 
-from llmsdk import Client
+from llmsdk import AsyncClient, Client
 from llmsdk.errors import InvalidBody, NotFound, RateLimited, StreamInterrupted, Unauthorized
 from llmsdk.io.pools import Pools
 from llmsdk.io.sync import SyncIO
@@ -38,6 +38,12 @@ class City(BaseModel):
 
 def test_the_five_verbs(client: Client) -> None:
     five_verbs(client)
+
+
+@pytest.mark.anyio
+async def test_the_five_verbs_on_a_loop(server: CohereServer) -> None:
+    async with AsyncClient("cohere:command-test", api_key=CANARY, base_url=server.origin) as client:
+        await five_verbs_on_a_loop(client)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dialects import CANARY, five_verbs, refusal
+from dialects import CANARY, five_verbs, five_verbs_on_a_loop, refusal
 from pydantic import BaseModel
 from recorded import folded
 from servers.ollama_server import OllamaServer
 from servers.openai_server import embedding
 
-from llmsdk import Client
+from llmsdk import AsyncClient, Client
 from llmsdk.errors import InvalidBody, NotFound, StreamInterrupted, Unauthorized
 from llmsdk.io.pools import Pools
 from llmsdk.io.sync import SyncIO
@@ -42,6 +42,12 @@ def test_the_five_verbs_without_a_key(client: Client, server: OllamaServer) -> N
     assert server.requests[0].path == "/api/generate"
     assert all("authorization" not in request.headers for request in server.requests)
     assert client.classify("great film", ["positive", "negative"]).probability == "logprob"
+
+
+@pytest.mark.anyio
+async def test_the_five_verbs_on_a_loop(server: OllamaServer) -> None:
+    async with AsyncClient("ollama:test:latest", base_url=server.origin) as client:
+        await five_verbs_on_a_loop(client)
 
 
 @pytest.mark.parametrize("stream", [False, True])
