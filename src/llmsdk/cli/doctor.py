@@ -21,6 +21,7 @@ from llmsdk.errors import LLMError, MissingExtra
 EXTRAS: dict[str, tuple[str, ...]] = {
     "local": ("torch", "transformers"),
     "openai": ("tiktoken",),
+    "bedrock": ("botocore",),
     "cli": ("typer", "rich"),
 }
 CORE = ("httpx2", "pydantic", "anyio", "tenacity")
