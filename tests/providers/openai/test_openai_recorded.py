@@ -116,6 +116,7 @@ def test_completions_too(shared_data: Path, witness: Witness, name: str) -> None
         reply = fold(PROVIDER, exchange)
         mine = None if reply.usage is None else (reply.usage.input_tokens, reply.usage.output_tokens)
         assert (reply.text, reply.finish and reply.finish.raw_reason, mine) == (text, finish, usage), exchange.name
+        assert all(read(PROVIDER, exchange, way) == read(PROVIDER, exchange) for way in sizes(exchange)), exchange.name
 
 
 @pytest.mark.parametrize("name", ["openai", "azure", "mistral", "openrouter", "local_openai_compatible"])
