@@ -95,4 +95,5 @@ def _cost(call: Call, request: Request, tokens: TokenCount) -> Decimal | None:
     if output is None:
         return None
     usage = Usage(round(tokens.value * (1 + tokens.margin)), output * request.n)
-    return dollars(call.provider.name, request.model, usage, time.time())
+    tariff = getattr(call.provider, "tariff", None) or call.provider.name
+    return dollars(tariff, request.model, usage, time.time())

@@ -4,7 +4,7 @@ A provider has one generating method. Whatever else it can do (score candidates,
 translate without being asked in words) it shows by implementing one more small protocol; there are no flags for methods
 and none that only raise.
 
-Writing one: see docs/writing-a-provider.md. A host that speaks HTTP subclasses ``HTTPProvider`` and gives pure
+Writing one: see docs/providers/writing-one.md. A host that speaks HTTP subclasses ``HTTPProvider`` and gives pure
 functions: a request to bytes, bytes to events.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from llmsdk.errors import BadResponse, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
@@ -63,7 +63,7 @@ class HTTPSettings(Settings):
     """Settings that every provider over HTTP has."""
 
     api_key: SecretStr | None = None
-    base_url: str | None = None
+    base_url: str | None = Field(default=None, min_length=1)
     proxy: str | None = Field(default=None, repr=False)
     ca_bundle: str | None = None
     client_cert: str | tuple[str, str] | None = None
@@ -73,6 +73,15 @@ class HTTPSettings(Settings):
     allow_plain_http: bool = False
     """Send the key over plain http to a host that is not this machine."""
     http_client: Any = None
+    prices: str | None = None
+    """Whose prices hold, such as ``openai``, where ``base_url`` is not a vendor's own address."""
+
+    @field_validator("http_client")
+    @classmethod
+    def _sends(cls, value: Any) -> Any:
+        if value is not None and not (hasattr(value, "send") and hasattr(value, "build_request")):
+            raise ValueError(f"a {type(value).__name__} is no httpx2 or httpx client")
+        return value
 
 
 class Provider(Protocol):

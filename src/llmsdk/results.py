@@ -43,6 +43,8 @@ class Attempt:
     error: str | None = None
     """The class of the error that ended it."""
     tags: tuple[str, ...] = ()
+    tariff: str | None = None
+    """Whose prices hold: the address that was asked, or a name, where that is not the provider's."""
 
     @property
     def cost(self) -> Decimal | None:

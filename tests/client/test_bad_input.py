@@ -116,6 +116,17 @@ CLIENTS: dict[str, tuple[type[LLMError], Callable[[], Client]]] = {
     "empty key": (ConfigError, lambda: Client("openai:gpt-5", api_key="")),
     "base_url that is none": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, base_url="example.com")),
     "plain http with a key": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, base_url="http://example.com")),
+    "an empty base_url": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, base_url="")),
+    "a blank base_url": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, base_url=" ")),
+    "an http_client that is none": (ConfigError, lambda: Client("openai:gpt-5", api_key="k" * 9, http_client=3)),
+    "plain http with a secret header": (ConfigError, lambda: Client("openai:x", config={"providers": {"openai": {
+        "base_url": "http://example.com", "headers": {"X-Api-Key": "sk-secret"}, "key_required": False}}})),
+    "plain http with a token": (ConfigError, lambda: Client("vertex:x", config={"providers": {"vertex": {
+        "base_url": "http://example.com", "token": "sk-secret", "project": "p"}}})),
+    "plain http with a token of Azure": (ConfigError, lambda: Client("azure:x", config={"providers": {"azure": {
+        "base_url": "http://example.com", "token_provider": lambda: "sk-secret"}}})),
+    "plain http with a token of Hugging Face": (ConfigError, lambda: Client("huggingface:x", config={"providers": {
+        "huggingface": {"base_url": "http://example.com", "api_key": "sk-secret"}}})),
     "an empty model": (UnknownModel, lambda: Client("")),
     "a model that is a number": (InputError, lambda: Client(3)),
     "a model that is an empty list": (InputError, lambda: Client([])),

@@ -87,7 +87,7 @@ def _is_mixed(schema: Mapping[str, Any]) -> bool:
 
 def _alone(form: dict[str, Any]) -> dict[str, Any]:
     """A reference with nothing beside it: what is said of it stands around it."""
-    said = {key: form[key] for key in ("title", "description") if key in form}
+    said: dict[str, Any] = {key: form[key] for key in ("title", "description") if key in form}
     if len(form) > len(said) + 1:
         raise _Open
     return {**said, "anyOf": [{"$ref": form["$ref"]}]} if said else form

@@ -33,11 +33,20 @@ class Ledger:
         return f"<Ledger: {settled} settled, {len(self.open)} open; {_told(self.usage)}>"
 
     def reserve(
-        self, provider: str, model: str, operation: Operation, *, tokens: int | None, tags: tuple[str, ...] = ()
+        self,
+        provider: str,
+        model: str,
+        operation: Operation,
+        *,
+        tokens: int | None,
+        tags: tuple[str, ...] = (),
+        tariff: str | None = None,
     ) -> Attempt:
         """Open a row for an attempt that is about to be sent. ``tokens`` are set aside for it."""
         number = next(self._numbers)
-        row = Attempt(f"{self._prefix}-{number}", provider, model, operation, time.time(), tokens, tags=tags)
+        row = Attempt(
+            f"{self._prefix}-{number}", provider, model, operation, time.time(), tokens, tags=tags, tariff=tariff
+        )
         with self._lock:
             self._open[row.id] = row
         return row

@@ -1,7 +1,8 @@
 """What an attempt costs in US dollars, by the price tables of genai-prices; unknown stays unknown.
 
 The tables are those that were installed: nothing is fetched. They take 0.1 s to import, so they load with the first
-``.cost`` that is read.
+``.cost`` that is read. They know vendors by their addresses: what another host does under a vendor's name has no known
+price, unless the settings of the provider say whose prices hold.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ def price(attempt: Attempt) -> Decimal | None:
     """Dollars for one settled attempt; zero for what surely did not run or ran on this machine."""
     if attempt.settled == "none":
         return Decimal(0)
-    return dollars(attempt.provider, attempt.model, attempt.usage, attempt.at)
+    return dollars(attempt.tariff or attempt.provider, attempt.model, attempt.usage, attempt.at)
 
 
-def dollars(provider: str, model: str, usage: Usage | None, at: float) -> Decimal | None:
-    """Dollars for usage at a moment (seconds since the epoch); zero for what runs on this machine."""
-    if provider == LOCAL:
+def dollars(tariff: str, model: str, usage: Usage | None, at: float) -> Decimal | None:
+    """Dollars for usage at a moment (seconds since the epoch); zero for what runs on this machine.
+
+    ``tariff`` is the address of a host, or the name of a vendor.
+    """
+    if tariff == LOCAL:
         return Decimal(0)
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
@@ -39,8 +43,12 @@ def dollars(provider: str, model: str, usage: Usage | None, at: float) -> Decima
         cache_write_tokens=usage.cache_write_tokens,
     )
     when = datetime.fromtimestamp(at, UTC)
+    calc = genai_prices.calc_price
     try:
-        found = genai_prices.calc_price(counted, model, provider_id=provider, genai_request_timestamp=when)
+        if "://" in tariff:
+            found = calc(counted, model, provider_api_url=tariff, genai_request_timestamp=when)
+        else:
+            found = calc(counted, model, provider_id=tariff, genai_request_timestamp=when)
     except (LookupError, ValueError):  # no such provider or model; or counts that its table cannot price
         return None
     return found.total_price

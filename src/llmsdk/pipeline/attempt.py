@@ -37,7 +37,9 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
     clock = Clock(call.io.now, call.timeouts, call.deadline)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
-    row = call.ledger.reserve(provider, model, call.operation, tokens=_bound(call.request), tags=call.tags)
+    tariff = getattr(call.provider, "tariff", None)
+    tokens = _bound(call.request)
+    row = call.ledger.reserve(provider, model, call.operation, tokens=tokens, tags=call.tags, tariff=tariff)
     span = call.tracer.start("attempt", {"provider": provider, "model": model}) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None

@@ -126,7 +126,7 @@ def check_base_url(name: str, url: str, settings: HTTPSettings, endpoints: Seque
 
     Raises:
         ConfigError: no http(s) URL, or one with a query, credentials or the dialect's own path; or one that would
-            send the key unencrypted to another machine.
+            send a key, a token or a header that looks like one unencrypted to another machine.
     """
     place = f"[providers.{name}] base_url"
     to = address(url)
@@ -136,10 +136,20 @@ def check_base_url(name: str, url: str, settings: HTTPSettings, endpoints: Seque
     if endpoint := next((end for end in endpoints if path.endswith(end)), None):
         hint = f"Leave {endpoint} out: base_url is what precedes the dialect's own path."
         raise ConfigError(f"{place} ends in {endpoint}", hint=hint)
-    if to.scheme == "http" and settings.api_key and not (to.loopback or settings.allow_plain_http):
-        hint = "Use https, or set allow_plain_http = true if that network may read the key."
-        raise ConfigError(f"{place} would send the key unencrypted to {to.label}", hint=hint)
+    if to.scheme == "http" and (secret := _secret(settings)) and not (to.loopback or settings.allow_plain_http):
+        hint = f"Use https, or set allow_plain_http = true if that network may read {secret}."
+        raise ConfigError(f"{place} would send {secret} unencrypted to {to.label}", hint=hint)
     return url.rstrip("/")
+
+
+def _secret(settings: HTTPSettings) -> str | None:
+    """What of the settings would travel and is for nobody else to see."""
+    if settings.api_key:
+        return "the key"
+    if any(getattr(settings, name, None) for name in ("token", "token_provider")):
+        return "the token"
+    names = (name for name in settings.headers if any(word in name.lower().encode() for word in _SECRET))
+    return next((f"the header {name!r}" for name in names), None)
 
 
 # --- key ----------------------------------------------------------------------------------------------------------

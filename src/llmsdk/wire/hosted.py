@@ -39,6 +39,11 @@ class Hosted(HTTPProvider):
     def __reduce__(self) -> NoReturn:
         raise TypeError("a provider holds a key and is not pickled; make it anew from the configuration")
 
+    @property
+    def tariff(self) -> str:
+        """Whose prices hold: those of the host that is asked, unless the settings name another's."""
+        return self.settings.prices or self.host.url
+
     def headers(self, key: str | None) -> Mapping[str, str | None]:
         """The dialect's own headers of every request; those that are ``None`` are left out."""
         return {"authorization": f"Bearer {key}" if key else None}
