@@ -26,7 +26,7 @@ class Settings(HTTPSettings):
 
     region: str | None = None
     """Such as ``us-east-1``; default: that of ``base_url``, else ``AWS_REGION``, else ``AWS_DEFAULT_REGION``."""
-    profile: str | None = None
+    profile: str | None = Field(default=None, min_length=1)
     """A profile of AWS's own configuration, for its credentials."""
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None

@@ -252,6 +252,11 @@ def test_this_machine_is_given_nothing_that_was_not_named(monkeypatch: pytest.Mo
     assert b"authorization" not in sent(base_url="http://127.0.0.1:1")
 
 
+def test_a_profile_has_a_name(server: BedrockServer) -> None:
+    with pytest.raises(ConfigError, match="profile"):
+        Client(**configured(server, profile="", region=REGION))
+
+
 def test_a_file_that_is_not_trusted_directs_no_credentials(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "llmsdk.toml").write_text('[providers.bedrock]\nbase_url = "https://elsewhere.example"\n', "utf-8")
     monkeypatch.chdir(home)
