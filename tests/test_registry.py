@@ -302,7 +302,7 @@ def test_a_built_in_provider_without_its_extra(built_in: Any, place: Path, monke
     [
         ("Newer", f"was written for contract {CONTRACT + 1} of llmsdk, this is {CONTRACT}", "Upgrade llmsdk."),
         ("Older", f"was written for contract {CONTRACT - 1}", "Upgrade the distribution that brings it."),
-        ("NoProvider", "is no provider of llmsdk", "docs/writing-a-provider.md"),
+        ("NoProvider", "is no provider of llmsdk", "docs/providers/writing-one.md"),
         ("NoSettings", "has no Settings", "llmsdk.provider.Settings"),
     ],
 )

@@ -66,6 +66,12 @@ def blocks(path: Path) -> list[Block]:
     return found
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Lines ``first`` to ``last`` of a file say ``said``, and ``got`` is what really came out."""

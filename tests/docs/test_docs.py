@@ -9,11 +9,13 @@ import importlib.util
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from doc_blocks import Block, Fault, blocks, commands, correct, run_command, run_python
+from doc_blocks import Block, Fault, anchors, blocks, commands, correct, run_command, run_python
+from servers.gemini_server import GeminiServer
 
 from llmsdk import errors, options
 from llmsdk.config import load
@@ -21,8 +23,9 @@ from llmsdk.config import load
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+PROVIDERS = sorted((ROOT / "docs" / "providers").glob("*.md"))
 RUN = [README, *PAGES]
-LINKED = [*RUN, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
+LINKED = [*RUN, *PROVIDERS, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
 LANGUAGES = {"python", "toml", "console", "text", "json"}
 OTHER_COMMANDS = ("pip", "export", "scripts/", "python", "uvicorn", "curl", "git")
 NOT_RUN = 3
@@ -57,12 +60,42 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openai_server: Any) 
 @needs_pocket
 @pytest.mark.parametrize("page", RUN, ids=ids(RUN))
 def test_code_gives_what_the_page_says(page: Path, reader: Path) -> None:
+    check(page, reader)
+
+
+def check(page: Path, reader: Path) -> None:
+    """Run a page from top to bottom."""
     scope: dict[str, Any] = {"__name__": "__main__"}
     faults = [fault for block in blocks(page) if block.skipped is None for fault in run(block, scope, reader)]
     close(scope)
     if os.environ.get("LLMSDK_TEST_UPDATE_DOCS"):
         correct(faults)
     assert not faults, "\n".join(map(str, faults))
+
+
+@pytest.fixture
+def vertex(reader: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GeminiServer]:
+    """The reader has credentials of Google's as well, and Vertex is a server on this machine."""
+    auth = pytest.importorskip("google.auth", reason="the page on Vertex takes a token from google-auth")
+
+    class Credentials:
+        token, expiry = "ya29.test", None
+
+        def refresh(self, request: object) -> None:
+            pass
+
+    monkeypatch.setattr(auth, "default", lambda scopes: (Credentials(), "p"))
+    with GeminiServer(Credentials.token) as server:
+        monkeypatch.setenv("LLMSDK_PROVIDERS_VERTEX_BASE_URL", server.origin)
+        monkeypatch.setenv("LLMSDK_PROVIDERS_VERTEX_LOCATION", "here")
+        yield server
+
+
+@pytest.mark.parametrize("page", PROVIDERS, ids=ids(PROVIDERS))
+def test_code_on_the_page_of_a_provider(page: Path, reader: Path, request: pytest.FixtureRequest) -> None:
+    if page.stem == "vertex":
+        request.getfixturevalue("vertex")
+    check(page, reader)
 
 
 def run(block: Block, scope: dict[str, Any], folder: Path) -> list[Fault]:
@@ -95,16 +128,17 @@ def close(scope: dict[str, Any]) -> None:
 
 
 def test_few_blocks_are_not_run() -> None:
-    skipped = [f"{block.place}: {block.skipped}" for page in RUN for block in blocks(page) if block.skipped]
+    shown = [block for page in [*RUN, *PROVIDERS] for block in blocks(page)]
+    skipped = [f"{block.place}: {block.skipped}" for block in shown if block.skipped]
     assert len(skipped) <= NOT_RUN, skipped
 
 
 def test_every_block_is_of_a_language_that_is_checked() -> None:
-    assert {block.language for page in RUN for block in blocks(page)} <= LANGUAGES
+    assert {block.language for page in [*RUN, *PROVIDERS] for block in blocks(page)} <= LANGUAGES
 
 
 def test_commands_that_are_not_run_are_known_and_there() -> None:
-    for page in RUN:
+    for page in [*RUN, *PROVIDERS]:
         for command in (c for block in blocks(page) if block.language == "console" for c in commands(block)):
             if command.words[:1] == ("llmsdk",):
                 continue
@@ -149,12 +183,6 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), f"{page.name} links to {link}"
         assert not anchor or anchor in anchors(target), f"{page.name} links to {link}"
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as code hosts make them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_page_and_example_is_linked_from_an_index() -> None:

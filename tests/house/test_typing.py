@@ -43,7 +43,7 @@ def test_a_wrong_type_is_seen(tmp_path: Path) -> None:
 
 
 def test_the_providers_of_the_documentation_are_providers_to_a_type_checker(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "writing-a-provider.md").read_text("utf-8")
+    page = (ROOT / "docs" / "providers" / "writing-one.md").read_text("utf-8")
     smallest = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert smallest
     file = tmp_path / "providers.py"
