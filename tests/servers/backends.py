@@ -15,7 +15,7 @@ from servers.cohere_server import CohereServer
 from servers.gemini_server import GeminiServer
 from servers.http_server import Answer, HTTPServer, Recorded
 from servers.ollama_server import OllamaServer
-from servers.openai_server import OpenAIServer
+from servers.openai_server import CHAT_FIELDS, COMPLETION_FIELDS, OpenAIServer
 from servers.responses_server import ResponsesServer
 
 from llmsdk.testing.conformance import RETRY_AFTER, Backend, Fault, HTTPAnswer, NotOffered, Received, Said
@@ -173,6 +173,18 @@ class OpenAIBackend(Served):
 
     def models(self, ids: Sequence[str], request: Received) -> HTTPAnswer:
         return listed(ids, "data", "id", object="list")
+
+
+class HostBackend(OpenAIBackend):
+    """Any host that speaks the dialect: it takes what hosts have of their own, and tells usage unasked."""
+
+    def handled(self, request: Received, script: brain.Script | None = None) -> HTTPAnswer:
+        if not request.path.endswith(("/chat/completions", "/completions")):
+            return super().handled(request, script)
+        body = {name: value for name, value in request.json.items() if name in CHAT_FIELDS | COMPLETION_FIELDS}
+        if body.get("stream"):
+            body["stream_options"] = {"include_usage": True}
+        return super().handled(replace(request, body=json.dumps(body).encode()), script)
 
 
 class AzureBackend(OpenAIBackend):

@@ -41,12 +41,17 @@ def stream(stage: Stage, face: str, call: Call) -> tuple[list[Event], Any]:
     return _run(main, face)
 
 
-def leave(stage: Stage, face: str, call: Call) -> None:
-    """Leave a stream at its first text: by its block on the sync client, by being cancelled while waiting on a loop."""
+def leave(stage: Stage, face: str, call: Call, check: Callable[[], None]) -> None:
+    """Leave a stream at its first text: by its block on the sync client, by being cancelled while waiting on a loop.
+
+    ``check`` looks at what that leaves, before the client is closed.
+    """
     if face == "sync":
-        with stage.client() as client, call(client) as events:
-            next(event for event in events if event.text)
-            return
+        with stage.client() as client:
+            with call(client) as events:
+                next(event for event in events if event.text)
+            check()
+        return
 
     async def main() -> None:
         import anyio
@@ -57,6 +62,7 @@ def leave(stage: Stage, face: str, call: Call) -> None:
                     async for event in events:
                         if event.text:
                             scope.deadline = anyio.current_time() + 0.05
+            check()
 
     _run(main, face)
 

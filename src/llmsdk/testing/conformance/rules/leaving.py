@@ -19,10 +19,7 @@ LONG = " ".join(["again and again"] * 40)
 
 def left(face: str, stage: Stage) -> None:
     _held(stage)
-    leave(stage, face, lambda client: client.chat("Tell me a story", stream=True))
-    require(stage.heard[-1].ended, "generate closed when its caller left", "a generator that is still open")
-    if stage.subject.backend is not None:
-        require(stage.server.left.wait(PATIENCE), "the connection closed when the caller left", "an open connection")
+    leave(stage, face, lambda client: client.chat("Tell me a story", stream=True), lambda: _closed(stage))
     stage.says(Said("Here."))
     result = ask(stage, "sync", chat)
     require(isinstance(result.text, str), "a reply to the next question", result)
@@ -32,6 +29,12 @@ for _face in FACES:
     _how = "Leaving a stream" if _face == "sync" else f"Cancelling a stream on {_face}"
     _rule = f"{_how} after its first text closes the reply and its connection; text comes while the rest is awaited."
     add(f"leaving.{_face}", _rule, LEAVING, partial(left, _face), __name__)
+
+
+def _closed(stage: Stage) -> None:
+    require(stage.heard[-1].ended, "generate closed when its caller left", "a generator that is still open")
+    if stage.subject.backend is not None:
+        require(stage.server.left.wait(PATIENCE), "the connection closed when the caller left", "an open connection")
 
 
 def _held(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from llmsdk.errors import Unsupported
 from llmsdk.provider import Counts, CountsExactly, Embeds, Lists, Scores
 from llmsdk.testing.conformance.case import Skip, case, expect, require
 from llmsdk.testing.conformance.faces import FACES, ask
@@ -34,6 +35,23 @@ def scores(stage: Stage) -> None:
     expect("settled", [attempt.settled for attempt in result.attempts], ["exact"])
 
 
+@case("more.native", MORE)
+def native(stage: Stage) -> None:
+    """A verb that capabilities calls native is done natively, and not asked in words."""
+    if not stage.can.native:
+        raise Skip("not offered: the model is made for no verb of its own")
+    if stage.subject.backend is not None:
+        raise Skip("a backend renders no native tasks")
+    calls = {
+        "translate": lambda client: client.translate("Good morning.", to="zh", source="en"),
+        "answer": lambda client: client.answer("Where does Tom live?", context=["Tom lives in Berlin."]),
+        "classify": lambda client: client.classify("great film", ["good", "bad"]),
+    }
+    for verb in stage.can.native:
+        result = ask(stage, "sync", calls[verb])
+        expect(f"route of {verb}:", result.route, "native")
+
+
 @case("more.embeds", MORE)
 def embeds(stage: Stage) -> None:
     """embed gives one vector a text, in order, all of one length, with usage that can be."""
@@ -41,10 +59,14 @@ def embeds(stage: Stage) -> None:
     if stage.subject.backend is not None:
         stage.answers(stage.backend.embeddings)
         stage.model = stage.backend.embedding_model or stage.model
-    results = [
-        ask(stage, face, lambda client: client.embed(texts))  # noqa: B023 - called before the next one
-        for face, texts in zip(FACES[:2], (TEXTS, [TEXTS[2], *TEXTS[:2]]), strict=True)
-    ]
+    try:
+        results = [
+            ask(stage, face, lambda client: client.embed(texts))  # noqa: B023 - called before the next one
+            for face, texts in zip(FACES[:2], (TEXTS, [TEXTS[2], *TEXTS[:2]]), strict=True)
+        ]
+    except Unsupported as error:  # a class may serve models or hosts of which some do not embed
+        require(not stage.sent, "Unsupported before anything is sent", f"{len(stage.sent)} requests")
+        raise Skip(f"not offered: {error.message}") from None
     vectors = [[tuple(vector) for vector in result.vectors] for result in results]
     expect("vectors:", len(vectors[0]), len(TEXTS))
     expect("lengths:", len({len(vector) for vector in vectors[0]}), 1)
