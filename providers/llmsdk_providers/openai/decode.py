@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from llmsdk.errors import InvalidBody
 from llmsdk.io.sse import ServerSentEvent
 from llmsdk.types import Event, Finish, FinishReason, Info, ReasoningDelta, TextDelta, Usage
-from llmsdk.wire import faults, parse
+from llmsdk.wire import faults, finish, parse
 from llmsdk_providers.openai import logprobs, usage
 from llmsdk_providers.openai.calls import STATE, ToolCalls
 
@@ -264,13 +264,8 @@ class Choice:
         events.append(Finish(self._reason(raw), raw, self._index))
 
     def _reason(self, raw: str | None) -> FinishReason:
-        """Our word for the host's. That tools are to be called shows in the calls: some hosts say ``stop``."""
-        reason = FINISH.get(raw.lower(), "other") if raw else "other"
-        if self._calls:
-            return "tool_call" if reason in ("stop", "other") else reason
-        if self._refused and reason in ("stop", "other"):
-            return "refusal"
-        return "other" if reason == "tool_call" else reason
+        reason = finish.reason(raw and raw.lower(), FINISH, called=bool(self._calls))
+        return "refusal" if self._refused and reason in ("stop", "other") else reason
 
 
 def _is_plain(delta: Any) -> TypeGuard[dict[str, str]]:
