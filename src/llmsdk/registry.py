@@ -302,7 +302,7 @@ def _check_contract(provider: Any, what: str) -> None:
     if version == CONTRACT:
         return
     if not isinstance(version, int):
-        raise ConfigError(f"{what} is no provider of llmsdk", hint="See docs/writing-a-provider.md.")
+        raise ConfigError(f"{what} is no provider of llmsdk", hint="See docs/providers/writing-one.md.")
     upgrade = "llmsdk" if version > CONTRACT else "the distribution that brings it"
     message = f"{what} was written for contract {version} of llmsdk, this is {CONTRACT}"
     raise ConfigError(message, hint=f"Upgrade {upgrade}.")
