@@ -50,6 +50,21 @@ class Codec:
         match = _BYTE.fullmatch(name)
         return bytes([int(match[1], 16)]) if match else None
 
+    def spellings(self) -> list[bytes | None]:
+        """What each id stands for in the middle of a text, the first one first; ``None`` for control tokens.
+
+        Only where there are bytes, or a token's text depends on its neighbours.
+        """
+        size = max(self._tokenizer.get_vocab().values()) + 1
+        found = [None if token in self.special else self.raw(token) for token in range(size)]
+        words = [token for token in range(size) if found[token] is None and token not in self.special]
+        letter = self._tokenizer.encode("a", add_special_tokens=False)
+        before = len(self.decode(letter))
+        texts = self._tokenizer.backend_tokenizer.decode_batch([[*letter, word] for word in words])
+        for word, text in zip(words, texts, strict=True):
+            found[word] = text[before:].encode()
+        return found
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids from their beginning, special tokens left out."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

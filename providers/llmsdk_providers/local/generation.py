@@ -9,6 +9,7 @@ from llmsdk.errors import InputError, LLMError, ModelFileError, OutOfMemory
 from llmsdk.types import Event, Finish, FinishReason, TokenLogprob
 from llmsdk_providers.local.context import Context
 from llmsdk_providers.local.detokenizer import Detokenizer
+from llmsdk_providers.local.grammar import Grammar, Matcher
 from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs
@@ -33,6 +34,7 @@ class Plan:
     sampling: Sampling = Sampling()
     logprobs: int | None = None
     index: int = 0
+    grammar: Grammar | None = None
 
 
 class Generation:
@@ -47,6 +49,7 @@ class Generation:
         self.context: Context | None = None
         self.sampler: Sampler | None = None
         self.lookup: Lookup | None = None
+        self._matcher: Matcher | None = None
         self._plan = plan
         self._texts = texts
         self._mailbox = mailbox
@@ -60,6 +63,7 @@ class Generation:
             ModelFileError: the prompt has ids that the model does not know.
             InputError: ``logit_bias`` has one.
             OutOfMemory: prompt and reply together are more than the model has memory for.
+            Unsupported: its tokens cannot spell what the grammar begins with.
         """
         prompt, sampling = self._plan.prompt.ids, self._plan.sampling
         check_ids(prompt, model)
@@ -68,8 +72,10 @@ class Generation:
             hint = f"Its vocabulary has {model.vocabulary} tokens."
             raise InputError(f"logit_bias names the token {beyond[0]}", argument="logit_bias", hint=hint)
         check_room(len(prompt) + self._plan.max_tokens, model)
+        if self._plan.grammar is not None:
+            self._matcher = self._plan.grammar.begin(self._plan.prompt.stop_ids)
         self.context = Context(list(prompt))
-        self.sampler = Sampler(sampling, prompt, model.vocabulary)
+        self.sampler = Sampler(sampling, prompt, model.vocabulary, self._matcher)
         if self.sampler.plain and model.together:
             self.lookup = Lookup(len(prompt) + self._plan.max_tokens)
 
@@ -81,10 +87,14 @@ class Generation:
         self.cached = self.context.lent
         if token in self._plan.prompt.stop_ids:
             return self._finish("stop", "eos")
+        if self._matcher is not None:
+            self._matcher.consume(token)
         delta = self._writer.push(token, self._logprob(token, logits))
         events = () if delta is None else (delta,)
         if self._writer.stopped is not None:
             return self._finish("stop", "stop_string", *events)
+        if self._matcher is not None and self._matcher.ended:
+            return self._finish("stop", "schema", *events)
         if self.tokens >= self._plan.max_tokens:
             return self._finish("length", "max_tokens", *events)
         self._out.extend(events)

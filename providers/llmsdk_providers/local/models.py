@@ -10,6 +10,7 @@ from llmsdk.errors import ClientClosed, EngineDead, UnknownModel
 from llmsdk_providers.local import hub, loader
 from llmsdk_providers.local.engine import Engine, Load
 from llmsdk_providers.local.folder import ModelFolder, locate, open_folder
+from llmsdk_providers.local.grammar import Grammars
 from llmsdk_providers.local.scheduler import Model
 from llmsdk_providers.local.settings import LocalSettings
 from llmsdk_providers.local.text import Texts
@@ -25,8 +26,10 @@ class OpenModel:
         self._path = None if path is None else path.absolute()
         self._lock = RLock()
         self._reading = RLock()
+        self._compiling = RLock()
         self._folder: ModelFolder | None = None
         self._texts: Texts | None = None
+        self._grammars: Grammars | None = None
         self._engine: Engine | None = None
         self._closed = False
 
@@ -72,6 +75,18 @@ class OpenModel:
                 loader.require_libraries(self.name)
                 self._texts = Texts(loader.load_tokenizer(folder), self.name, folder.ends)
             return self._texts
+
+    def grammars(self) -> Grammars:
+        """What holds the model's replies to a schema. Making it takes up to a second.
+
+        Raises:
+            Unsupported: its tokenizer is of a kind that cannot.
+        """
+        codec = self.texts().codec
+        with self._compiling:
+            if self._grammars is None:
+                self._grammars = Grammars(codec)
+            return self._grammars
 
     def engine(self) -> Engine:
         """The model's engine, which loads the model if it is new. One whose thread has ended is replaced."""

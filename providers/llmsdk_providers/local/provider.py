@@ -15,6 +15,7 @@ from llmsdk.types import Event, Finish, Info, Media, Model, Output, Request, Tex
 from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
+from llmsdk_providers.local.grammar import installed, translated
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.models import OpenModel, Shelf, on_disk
 from llmsdk_providers.local.sampler import MAX_LOGPROBS, Sampling
@@ -61,6 +62,7 @@ class Local:
         return Capabilities(
             complete=True,
             chat=folder is None or folder.has_template,
+            schema="strict" if installed() else "none",
             logprobs=MAX_LOGPROBS,
             options=OPTIONS,
             context=None if folder is None else self._window(folder),
@@ -88,14 +90,16 @@ class Local:
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
         """The reply as it is computed, a token a step."""
         sampling = _checked(request)
+        rules = None if request.schema is None else translated(request.schema)
         model, engine = await self._open(request.model, io)
         prompt = await io.run(partial(model.texts().prompt, request))
+        grammar = None if rules is None else await io.run(lambda: model.grammars().compiled(rules))
         room = self._room(model, prompt)
         wanted = request.max_tokens or self.settings.max_tokens
         for warning in _warnings(request, sampling, room):
             yield Info(warning=warning)
         mailbox: Mailbox[Delivery] = Mailbox()
-        plan = Plan(prompt, min(wanted, room), request.stop, sampling, request.logprobs)
+        plan = Plan(prompt, min(wanted, room), request.stop, sampling, request.logprobs, grammar=grammar)
         works = [Generation(_branch(plan, index), model.texts(), mailbox) for index in range(request.n)]
         try:
             engine.submit(works)
@@ -119,6 +123,8 @@ class Local:
     async def score(self, request: Request, candidates: Sequence[str], io: IO) -> AsyncIterator[Event]:
         """log P of each candidate: of its tokens and, in a conversation, of the token that closes the reply."""
         _checked(request)
+        if request.schema is not None:
+            raise InputError("candidates are scored as they are, schema or not", argument="output")
         if not candidates or not all(candidates):
             raise InputError("there must be candidates, and none of them empty", argument="candidates")
         model, engine = await self._open(request.model, io)
@@ -190,7 +196,6 @@ def _checked(request: Request) -> Sampling:
     """
     asked = {
         "suffix": request.suffix is not None,
-        "schema": request.schema is not None,
         "tools": bool(request.tools) or request.tool_choice not in (None, "none"),
         "reasoning": request.reasoning is not None,
         "media": any(isinstance(part, Media) for message in request.messages for part in message.parts),

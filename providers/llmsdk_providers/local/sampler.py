@@ -1,7 +1,7 @@
 """From logits to tokens: one sampler a sequence, with a random generator of its own, and one pass for all sequences.
 
-The order is: logit bias, penalties, temperature, top_k, top_p, min_p. Log-probabilities are those of the model itself,
-before any of it.
+The order is: logit bias, penalties, grammar, temperature, top_k, top_p, min_p. Log-probabilities are those of the model
+itself, before any of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmsdk.errors import InputError
 from llmsdk.types import Request
+from llmsdk_providers.local.grammar import Matcher, allowed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,10 +89,14 @@ def _within(name: str, value: Any, low: float, high: float, *, whole: bool = Fal
 class Sampler:
     """What choosing the tokens of one sequence remembers. Same seed, same tokens, whatever else runs."""
 
-    def __init__(self, sampling: Sampling, prompt: Sequence[int], vocabulary: int) -> None:
+    def __init__(
+        self, sampling: Sampling, prompt: Sequence[int], vocabulary: int, matcher: Matcher | None = None
+    ) -> None:
         import torch
 
         self.rule = sampling
+        self.matcher = matcher
+        """The grammar that the tokens keep to. Whoever takes a token tells it."""
         # One number a token is all that is drawn, whatever the filters.
         self.random = random.Random(None if sampling.seed is None else sampling.seed % 2**64)  # noqa: S311
         self._bias = torch.zeros(vocabulary) if sampling.logit_bias else None
@@ -103,7 +108,7 @@ class Sampler:
             self._seen[list(prompt)] = True
         counts = sampling.presence_penalty or sampling.frequency_penalty
         self._counts = torch.zeros(vocabulary) if counts else None
-        self.plain = sampling.temperature == 0 and self._bias is self._seen is self._counts is None
+        self.plain = sampling.temperature == 0 and self._bias is self._seen is self._counts is matcher is None
         """It takes the most probable token, and that is all."""
 
     def adjusted(self, logits: Tensor) -> Tensor:
@@ -131,7 +136,8 @@ class Sampler:
 def pick(samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
     """The next token of each sequence, given float32 logits ``[rows, vocabulary]`` on the CPU.
 
-    ``None`` where they are no numbers: a NaN or an infinity, or nothing but minus infinity.
+    ``None`` where they are no numbers: a NaN or an infinity, or nothing but minus infinity, at least of what a grammar
+    allows.
     """
     import torch
 
@@ -141,10 +147,25 @@ def pick(samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
     if rows := [n for n, sampler in enumerate(samplers) if sound[n] and not sampler.plain]:
         chosen = [samplers[n] for n in rows]
         scores = torch.stack([sampler.adjusted(logits[n]) for n, sampler in zip(rows, chosen, strict=True)])
-        for n, sampler, token in zip(rows, chosen, _draw(chosen, scores), strict=True):
-            tokens[n] = token
-            sampler.saw(token)
+        possible = _keep_allowed(chosen, scores)
+        for n, sampler, token, good in zip(rows, chosen, _draw(chosen, scores), possible, strict=True):
+            tokens[n], sound[n] = token, good
+            if good:
+                sampler.saw(token)
     return [token if good else None for token, good in zip(tokens, sound, strict=True)]
+
+
+def _keep_allowed(samplers: Sequence[Sampler], scores: Tensor) -> list[bool]:
+    """Leave each sequence what its grammar allows. Says whether that is anything."""
+    found = {n: sampler.matcher for n, sampler in enumerate(samplers) if sampler.matcher is not None}
+    possible = [True] * len(samplers)
+    if found:
+        rows = list(found)
+        kept = scores[rows].masked_fill(~allowed(list(found.values()), scores.shape[-1]), -math.inf)
+        scores[rows] = kept
+        for n, good in zip(rows, kept.amax(-1).isfinite().tolist(), strict=True):
+            possible[n] = good
+    return possible
 
 
 def _draw(samplers: Sequence[Sampler], scores: Tensor) -> list[int]:

@@ -302,7 +302,6 @@ def test_arguments_that_mean_nothing(
     ("fields", "capability"),
     [
         ({"suffix": "x"}, "suffix"),
-        ({"schema": {}}, "schema"),
         ({"tools": (Tool("f", {}),)}, "tools"),
         ({"tool_choice": "required"}, "tools"),
         ({"reasoning": "high"}, "reasoning"),

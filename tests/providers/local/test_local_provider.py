@@ -54,7 +54,7 @@ def test_it_shows_what_it_can_do_by_its_methods(local: Local) -> None:
 def test_capabilities_come_from_the_files(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
     provider = fresh()
     can = provider.capabilities(str(tiny("llama")))
-    assert (can.complete, can.chat, can.suffix, can.tools, can.schema) == (True, True, False, False, "none")
+    assert (can.complete, can.chat, can.suffix, can.tools, can.schema) == (True, True, False, False, "strict")
     assert (can.context, can.logprobs) == (256, 20)
     assert not provider._shelf.get(str(tiny("llama"))).started
 
