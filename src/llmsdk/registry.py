@@ -21,7 +21,7 @@ from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, Unk
 from llmsdk.provider import CONTRACT, Provider
 
 _HOSTS = (
-    "cerebras", "deepseek", "fireworks", "groq", "huggingface", "litellm", "llamacpp", "lmstudio", "moonshot",
+    "cerebras", "deepseek", "fireworks", "groq", "litellm", "llamacpp", "lmstudio", "moonshot",
     "openrouter", "perplexity", "qwen", "sglang", "tgi", "together", "transformers", "vllm", "xai", "zhipu",
 )  # fmt: skip
 """Rows of the chat-completions dialect."""
@@ -33,6 +33,7 @@ BUILT_IN: Mapping[str, str] = {
     "bedrock": "llmsdk_providers.bedrock:Bedrock",
     "cohere": "llmsdk_providers.cohere:Cohere",
     "gemini": "llmsdk_providers.gemini:Gemini",
+    "huggingface": "llmsdk_providers.huggingface:HuggingFace",
     "azure": "llmsdk_providers.azure:Azure",
     "local": "llmsdk_providers.local:Local",
     "openai": "llmsdk_providers.openai:OpenAI",

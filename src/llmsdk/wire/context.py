@@ -17,7 +17,10 @@ _TOO_LONG = re.compile(
     r"|input token count"
     r"|exceeds? the (model'?s )?maximum (number of tokens|tokens|length)"
     r"|reduce the length of the (messages|prompt)"
-    r"|must be <= \d+\. given",
+    r"|must be <= \d+\. given"
+    r"|must have less than \d+ tokens"
+    r"|size of tensor a \(\d+\) must match the size of tensor b"
+    r"|index out of range in self",
     re.IGNORECASE,
 )
 _NOT_TOO_LONG = re.compile(r"tokens? per (minute|day)|\bTP[MD]\b|rate limit", re.IGNORECASE)
@@ -33,6 +36,8 @@ _LIMITS = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pat
     r"with # maximum context length",
     r"cannot exceed #",
     r"must be <= #",
+    r"must have less than # tokens",
+    r"must match the size of tensor b \(#\)",
 ))  # fmt: skip
 _NEEDED = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pattern in (
     r"you requested(?: about| a total of)? # tokens",
@@ -46,6 +51,7 @@ _NEEDED = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pat
     r"\(length #\)",
     r"received #",
     r"given: #",
+    r"size of tensor a \(#\)",
 ))  # fmt: skip
 
 

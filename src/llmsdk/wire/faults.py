@@ -200,12 +200,16 @@ def _setting(name: str) -> str:
 
 
 def _asked(said: Said) -> float | None:
-    """How long the body asks to wait: a number, Google's RetryInfo, headers that a router passes on, or a sentence."""
+    """How long the body asks to wait: a number, Google's RetryInfo, headers that a router passes on, or a sentence.
+
+    Hugging Face says in how many seconds a model will be loaded.
+    """
     headers = said.details.get("metadata")
     headers = headers.get("headers") if isinstance(headers, Mapping) else None
     passed = {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, Mapping) else {}
     found = [
         retry_after.seconds(said.details.get("retry_after")),
+        retry_after.seconds(said.details.get("estimated_time")),
         *(retry_after.seconds(item.get("retryDelay")) for item in items(said.details.get("details"))),
         retry_after.from_headers(passed),
         retry_after.from_reset_headers(passed),
@@ -232,6 +236,8 @@ def read(body: bytes) -> Said:
 
 def _said(body: Mapping[str, Any]) -> Said:
     inner = body.get("error") or next((item["error"] for item in items(body.get("choices")) if item.get("error")), None)
+    if isinstance(inner, list):
+        inner = "; ".join(item for item in inner if isinstance(item, str)) or None
     if isinstance(inner, str):
         return _collected(body, inner)
     if isinstance(inner, Mapping):

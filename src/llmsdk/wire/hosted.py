@@ -80,10 +80,26 @@ class Hosted(HTTPProvider):
         Raises:
             LLMError: the typed error for a refusal, or for an error inside a reply that seemed well.
         """
+        return self.parsed(await self.fetch(request, io))
+
+    async def fetch(self, request: HTTPRequest, io: IO) -> bytes:
+        """The body of a reply that is no stream.
+
+        Raises:
+            LLMError: the typed error for a refusal.
+        """
         async with closing(await io.send(await self.prepare(request, io))) as reply:
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
-            body = parse(await reply.read(self.max_body), self.host.secrets)
-        if isinstance(body, dict) and faults.is_error(body):
-            raise faults.from_body(body, self.host.secrets, self.codes)
-        return body
+            return await reply.read(self.max_body)
+
+    def parsed(self, body: bytes) -> Any:
+        """The JSON of a body whose status was well.
+
+        Raises:
+            LLMError: the typed error inside it, or ``InvalidBody``.
+        """
+        value = parse(body, self.host.secrets)
+        if isinstance(value, dict) and faults.is_error(value):
+            raise faults.from_body(value, self.host.secrets, self.codes)
+        return value

@@ -10,6 +10,8 @@ import openai
 from recorded import Exchange, Reading, folded, parsed, wire
 
 from llmsdk.reply import Reply
+from llmsdk_providers.huggingface import HuggingFace
+from llmsdk_providers.huggingface import Settings as HuggingFaceSettings
 from llmsdk_providers.openai import OpenAI, Settings, hosts
 
 BASE = "http://127.0.0.1:1/v1"
@@ -18,6 +20,8 @@ PROVIDER = OpenAI("recorded", Settings(base_url=BASE))
 
 def provider(name: str) -> OpenAI:
     """The host's own row, where it has one."""
+    if name == "huggingface":
+        return HuggingFace("recorded", HuggingFaceSettings(base_url=BASE))
     kind: type[OpenAI] = getattr(hosts, name) if name in hosts.HOSTS else OpenAI
     return kind("recorded", Settings(base_url=BASE))
 

@@ -139,7 +139,7 @@ ON, OFF = {"type": "enabled"}, {"type": "disabled"}
 @pytest.mark.parametrize(
     ("names", "low", "yes", "no", "number"),
     [
-        ("cerebras fireworks groq huggingface litellm perplexity xai", EFFORT, {}, {"reasoning_effort": "none"}, None),
+        ("cerebras fireworks groq litellm perplexity xai", EFFORT, {}, {"reasoning_effort": "none"}, None),
         ("together", EFFORT, {"reasoning": {"enabled": True}}, {"reasoning": {"enabled": False}}, None),
         ("deepseek moonshot zhipu", {"thinking": ON, **EFFORT}, {"thinking": ON}, {"thinking": OFF}, None),
         ("qwen", None, {"enable_thinking": True}, {"enable_thinking": False},
@@ -164,7 +164,7 @@ def test_how_hosts_are_asked_to_reason(names: str, low: Any, yes: Any, no: Any, 
 
 
 def test_every_host_that_reasons_is_in_the_table_above() -> None:
-    assert sum(row.reasoning is not None for row in HOSTS.values()) == 17
+    assert sum(row.reasoning is not None for row in HOSTS.values()) == 16
     assert [name for name, row in HOSTS.items() if row.reasoning is None] == ["lmstudio", "tgi"]
 
 
