@@ -70,6 +70,20 @@ class HTTPAnswer:
     body: bytes | Mapping[str, Any] | Sequence[bytes] = b""
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def pieces(self) -> tuple[bytes, ...] | None:
+        """The pieces of a stream; ``None`` of a body that comes in one."""
+        return None if isinstance(self.body, bytes | Mapping) else tuple(self.body)
+
+    @property
+    def whole(self) -> bytes:
+        """The body, of a stream too."""
+        if isinstance(self.body, bytes):
+            return self.body
+        if isinstance(self.body, Mapping):
+            return json.dumps(self.body, ensure_ascii=False).encode()
+        return b"".join(self.body)
+
 
 class Fault(StrEnum):
     """Why a host refuses a request."""

@@ -38,7 +38,8 @@ def stream(stage: Stage, face: str, call: Call) -> tuple[list[Event], Any]:
         async with stage.async_client() as client, call(client) as events:
             return [event async for event in events], events.result
 
-    return _run(main, face)
+    events, result = _run(main, face)
+    return events, result
 
 
 def leave(stage: Stage, face: str, call: Call, check: Callable[[], None]) -> None:

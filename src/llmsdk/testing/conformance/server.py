@@ -5,14 +5,13 @@ A reply goes out in pieces of any size, may stop after any byte, and the server 
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import StreamRequestHandler, TCPServer, ThreadingMixIn
-from typing import Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from llmsdk.testing.conformance.backend import HTTPAnswer, Received
@@ -132,11 +131,9 @@ class _Exchange(StreamRequestHandler):
         self.rfile.readline()
 
     def _send(self, answer: HTTPAnswer, delivery: Delivery) -> None:
-        streamed = isinstance(answer.body, list | tuple)
-        pieces = [bytes(piece) for piece in answer.body] if streamed else [_bytes(answer.body)]
-        whole = b"".join(pieces)
+        streamed, whole = answer.pieces is not None, answer.whole
         self._head(answer, None if streamed else len(whole))
-        for piece in _cut(pieces, whole, delivery):
+        for piece in _cut(answer.pieces or (whole,), whole, delivery):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if streamed else piece)
         if delivery.cut is None or (delivery.end == "clean" and streamed):
             self.wfile.write(b"0\r\n\r\n" if streamed else b"")
@@ -161,11 +158,7 @@ class _Exchange(StreamRequestHandler):
         self.wfile.write("\r\n".join(lines).encode("latin-1"))
 
 
-def _bytes(body: Any) -> bytes:
-    return body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-
-
-def _cut(pieces: list[bytes], whole: bytes, delivery: Delivery) -> list[bytes]:
+def _cut(pieces: Sequence[bytes], whole: bytes, delivery: Delivery) -> list[bytes]:
     if not delivery.size and delivery.cut is None:
         return [piece for piece in pieces if piece]
     data = whole[: delivery.cut]

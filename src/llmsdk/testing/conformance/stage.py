@@ -74,7 +74,7 @@ class Subject:
 def watched(kind: Any, heard: list[Heard]) -> Any:
     """The class, which notes what ``generate`` is asked and yields."""
 
-    class Watched(kind):  # type: ignore[misc] - a class that is known when it runs
+    class Watched(kind):  # type: ignore[misc]  # a class that is known when it runs
         async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
             turn = Heard(request)
             heard.append(turn)

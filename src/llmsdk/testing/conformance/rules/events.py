@@ -149,7 +149,7 @@ def streamed(stage: Stage) -> None:
 @case("reply.same_streamed", REPLY)
 def same_streamed(stage: Stage) -> None:
     """The streamed and the whole reply fold to the same: text, parts, finish and usage."""
-    options = {}
+    options: dict[str, Any] = {}
     if stage.subject.backend is None:
         if not {"temperature", "seed"} & stage.can.options:
             raise Skip("it cannot be made to repeat itself: it has neither temperature nor seed")

@@ -45,8 +45,7 @@ def _held(stage: Stage) -> None:
 
     def scene(request: Received) -> HTTPAnswer:
         answer = backend.reply(Said(LONG), request, stream=True)
-        half = sum(map(len, answer.body)) // 2  # type: ignore[arg-type] - a stream is a list of bytes
-        stage.server.delivery = Delivery(cut=half, end="held")
+        stage.server.delivery = Delivery(cut=len(answer.whole) // 2, end="held")
         return answer
 
     stage.answers(scene)
