@@ -14,6 +14,7 @@ from servers.bedrock_server import BedrockServer, frame, frames
 from servers.cohere_server import CohereServer
 from servers.gemini_server import GeminiServer
 from servers.http_server import Answer, HTTPServer, Recorded
+from servers.huggingface_server import SENTENCES, HuggingFaceServer
 from servers.ollama_server import OllamaServer
 from servers.openai_server import CHAT_FIELDS, COMPLETION_FIELDS, OpenAIServer
 from servers.responses_server import ResponsesServer
@@ -185,6 +186,15 @@ class HostBackend(OpenAIBackend):
         if body.get("stream"):
             body["stream_options"] = {"include_usage": True}
         return super().handled(replace(request, body=json.dumps(body).encode()), script)
+
+
+class HuggingFaceBackend(HostBackend):
+    """The router's chat; models that are made for one task have tests of their own."""
+
+    embedding_model = SENTENCES
+
+    def make(self) -> HTTPServer:
+        return HuggingFaceServer()
 
 
 class AzureBackend(OpenAIBackend):
@@ -446,6 +456,7 @@ BACKENDS: Mapping[str, type[Served]] = {
     "bedrock": BedrockBackend,
     "cohere": CohereBackend,
     "gemini": GeminiBackend,
+    "huggingface": HuggingFaceBackend,
     "mistral": MistralBackend,
     "ollama": OllamaBackend,
     "openai": OpenAIBackend,
