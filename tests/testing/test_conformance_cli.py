@@ -88,3 +88,14 @@ def test_a_provider_without_a_wire(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_mistakes_on_the_command_line(arguments: list[str], words: str) -> None:
     with pytest.raises(SystemExit, match=words):
         main(["conformance", *arguments])
+
+
+def test_nothing_loads_it_and_it_loads_nothing_of_the_tests(tmp_path: Path) -> None:
+    """A core install is enough: neither pytest nor trio is there, and importing the library does not load it."""
+    code = (
+        "import sys; from llmsdk import Client; assert not any('llmsdk.testing' in name for name in sys.modules);"
+        "sys.modules |= dict.fromkeys(('pytest', 'trio', 'hypothesis')); import llmsdk.testing.conformance as found;"
+        "assert found.cases(); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
