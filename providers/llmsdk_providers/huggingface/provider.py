@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from llmsdk.errors import LLMError, NotFound
 from llmsdk.io import IO, HTTPRequest, closing
 from llmsdk.provider import Capabilities
-from llmsdk.types import Event, Finish, Info, Output, Request, TextDelta
+from llmsdk.types import Event, Finish, Info, Output, Request, Span, TextDelta
 from llmsdk_providers.huggingface import models, tasks
 from llmsdk_providers.huggingface.settings import BASE_URL, VARIABLES
 from llmsdk_providers.huggingface.settings import Settings as HuggingFaceSettings
@@ -64,7 +64,7 @@ class HuggingFace(OpenAI):
 
     async def answer(self, request: Request, documents: Sequence[str], io: IO) -> AsyncIterator[Event]:
         """Yield ``Output`` with the best passage of each document that has one, asking for one document at a time."""
-        found = []
+        found: list[Span] = []
         for index, document in enumerate(documents):
             sent = self._post(request, tasks.question(str(request.input), document, request))
             found += tasks.spans(await self.ask(sent, io), index, document)

@@ -66,10 +66,7 @@ class AnswerTask:
     def read(self, reply: Reply, line: Line) -> Answer:
         """The answer, with those of its quotes that really stand in the documents."""
         if line.operation == "answer":
-            evidence = tuple(_same(cast("tuple[Span, ...]", reply.output or ()), self.documents))
-            text = evidence[0].quote if evidence else ""
-            record = line.record("native", reply)
-            return Answer(record=record, text=text, answerable=bool(evidence), evidence=evidence)
+            return self._found(reply, line)
         if not self.documents:
             return Answer(record=line.record("chat", reply), text=reply.text)
         if _is_not_found(reply.text):
@@ -85,6 +82,11 @@ class AnswerTask:
             line.warnings.append("no quote proves the answer")
         text = visible(reply.text, whole=True)
         return Answer(record=line.record("chat+quotes", reply), text=text, answerable=True, evidence=tuple(evidence))
+
+    def _found(self, reply: Reply, line: Line) -> Answer:
+        evidence = tuple(_same(cast("tuple[Span, ...]", reply.output or ()), self.documents))
+        text = evidence[0].quote if evidence else ""
+        return Answer(record=line.record("native", reply), text=text, answerable=bool(evidence), evidence=evidence)
 
     async def run(self, line: Line) -> Answer:
         return self.read(await line.ask(self.ask(line)), line)
