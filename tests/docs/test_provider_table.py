@@ -60,8 +60,15 @@ def dialects() -> str:
 def _dialect(name: str) -> Iterator[str]:
     kind: Any = EntryPoint(name, BUILT_IN[name], "llmsdk.providers").load()
     yield f"`{name}`"
-    yield code(getattr(kind, "key_variables", ()))
+    yield _key(kind)
     yield _address(name, kind)
+
+
+def _key(kind: Any) -> str:
+    """The variables of the key; a provider without one may take tokens."""
+    if not kind.key_variables and "token_provider" in kind.Settings.model_fields:
+        return "no key: `token_provider`, a function that gives tokens, or `token`"
+    return code(kind.key_variables)
 
 
 def _address(name: str, kind: Any) -> str:
