@@ -46,7 +46,7 @@ def task(model: str, settings: Settings) -> Task:
 
 def capabilities(task: Task, settings: Settings) -> Capabilities:
     """Of a model that does not chat: one thing, and no option of those that chats have."""
-    native = frozenset({_NATIVE[task]} if task in _NATIVE else ())
+    native: frozenset[Native] = frozenset({_NATIVE[task]}) if task in _NATIVE else frozenset()
     return Capabilities(chat=False, options=frozenset(), context=settings.context, native=native)
 
 

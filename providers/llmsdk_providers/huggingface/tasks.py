@@ -75,9 +75,10 @@ def shares(reply: Any) -> dict[str, float]:
     else:
         inner = reply[0] if isinstance(reply, list) and reply and isinstance(reply[0], list) else reply
         rows = [(item.get("label"), item.get("score")) for item in items(inner)]
-    if not rows or not all(isinstance(label, str) for label, _ in rows):
+    found = {label: _share(score) for label, score in rows if isinstance(label, str)}
+    if not rows or len(found) < len(rows):
         raise InvalidBody("the reply has no labels with their scores", hint=_ANOTHER)
-    return {label: _share(score) for label, score in rows}
+    return found
 
 
 def vectors(reply: Any, expected: int) -> tuple[tuple[float, ...], ...]:

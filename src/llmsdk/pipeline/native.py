@@ -12,7 +12,7 @@ from dataclasses import replace
 from llmsdk.io import IO, closing
 from llmsdk.pipeline.line import Invoke
 from llmsdk.provider import Answers, Classifies, Translates
-from llmsdk.types import Event, Output, Request, TextDelta
+from llmsdk.types import Event, Output, Request, Span, TextDelta
 
 
 def translation(provider: Translates, to: str, source: str | None) -> Invoke:
@@ -33,7 +33,8 @@ def answer(provider: Answers, question: str, documents: Sequence[str]) -> Invoke
             async for event in events:
                 yield event
                 if isinstance(event, Output) and event.value:
-                    best = event.value[0]
-                    yield TextDelta(documents[best.source][best.start : best.end])
+                    best: Span = event.value[0]
+                    document: str = documents[best.source]
+                    yield TextDelta(document[best.start : best.end])
 
     return invoke
