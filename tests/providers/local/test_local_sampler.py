@@ -207,6 +207,58 @@ def test_what_is_no_number_is_no_token(rows: list[float]) -> None:
         assert pick([Sampler(rule, (), 2)] * 2, torch.tensor([rows, [1.0, 0.0]]))[0] is None
 
 
+# --- grammars -----------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """A place in a grammar that allows some of eight tokens, and the token 5 as an end of what is whole."""
+
+    end, stop_ids, ended = 8, (5,), False
+
+    def __init__(self, *tokens: int, whole: bool = False) -> None:
+        self.bits = bytes([sum(1 << token for token in tokens), int(whole), 0, 0])
+        self.whole = whole
+
+
+def held(rule: Sampling, *tokens: int, whole: bool = False) -> Sampler:
+    return Sampler(rule, (), len(LOGITS), Held(*tokens, whole=whole))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [{}, {"temperature": 1.0}, {"temperature": 9.0, "top_k": 2}, {"min_p": 0.2}])
+def test_only_what_a_grammar_allows_is_drawn(fields: dict[str, Any]) -> None:
+    for tokens in ({3, 4}, {1}, {2, 3, 4}):
+        sampler = held(sampling(**fields), *tokens)
+        assert {pick([sampler], LOGITS[None])[0] for _ in range(50)} <= tokens
+
+
+def test_filters_count_what_is_allowed_and_bias_and_penalties_change_nothing_of_it() -> None:
+    sampler = held(sampling(temperature=50.0, top_k=2, seed=1), 2, 3, 4)
+    assert {pick([sampler], LOGITS[None])[0] for _ in range(100)} == {2, 3}
+    biased = held(sampling(logit_bias={0: 100.0, 4: 9.0}, repetition_penalty=9.0), 3, 4)
+    assert [pick([biased], LOGITS[None])[0] for _ in range(3)] == [4, 4, 4]
+
+
+def test_the_end_is_allowed_where_the_reply_is_whole_and_only_there() -> None:
+    ending = LOGITS.clone()
+    ending[5] = 50.0
+    for tokens in ((1, 5), (1,)):
+        assert pick([held(sampling(), *tokens), held(sampling(), *tokens, whole=True)], ending.repeat(2, 1)) == [1, 5]
+
+
+def test_rows_with_and_without_a_grammar() -> None:
+    rows = LOGITS.repeat(4, 1)
+    samplers = [held(sampling(), 3), Sampler(sampling(), (), 6), held(sampling(), 1, 4), Sampler(sampling(), (), 6)]
+    assert pick(samplers, rows) == [3, 0, 1, 0]
+    assert torch.equal(rows, LOGITS.repeat(4, 1)), "the logits stay the model's"
+
+
+@pytest.mark.parametrize("fields", [{}, {"temperature": 1.0, "frequency_penalty": 1.0}])
+def test_nothing_that_is_allowed_has_a_number(fields: dict[str, Any]) -> None:
+    gone = torch.tensor([0.0, -math.inf, -math.inf, 1.0, 0.0, 0.0])
+    samplers = [held(sampling(**fields), 1, 2), held(sampling(**fields), 1, 3), held(sampling(**fields))]
+    assert pick(samplers, gone.repeat(3, 1)) == [None, 3, None]
+
+
 # --- logprobs -----------------------------------------------------------------------------------------------------
 
 
