@@ -1,4 +1,4 @@
-"""The built-in runtime: runs any causal language model of a Hugging Face folder or hub id in this process.
+"""The built-in runtime: runs models of a Hugging Face folder or hub id in this process.
 
     provider   the contract's face: requests to sequences, deliveries to events
     models     names to opened models, each loaded once
@@ -13,6 +13,11 @@
       decoder    the forward pass;  attention: of rows to the sequences they belong to
       arena      keys and values of what runs;  prefix: of what has run
     runner     every other model, through its module in transformers
+    purpose    what a model was made for;  verbs: the face of those that were made for one task
+      reader     texts as such a model reads them;  languages, pooling, spans: what it says of its tasks
+      heads      folder -> model;  errand: what their requests share
+      seq2seq    models that rewrite texts;  rewriting: one text;  beams: the search;  rules: what is forbidden
+      encoders   models that read: classes, answers, vectors
 
 Importing this package loads neither torch nor transformers.
 """

@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 from weakref import WeakSet
 
 from llmsdk.errors import ClientClosed, EngineDead, LLMError
 from llmsdk_providers.local.faults import copied
-from llmsdk_providers.local.scheduler import Model, Scheduler, Work
 
 EXIT_PATIENCE = 10.0
 """Seconds that the interpreter's exit waits for the step under way."""
@@ -29,6 +28,38 @@ class Load:
     steps: int
 
 
+class Work(Protocol):
+    """Something that wants a model. It tells its caller exactly once how it ended."""
+
+    cancelled: bool
+    """May be set from any thread."""
+    over: bool
+
+    def fail(self, error: LLMError) -> None:
+        """End with an error, unless it has ended."""
+        ...
+
+    def drop(self) -> None:
+        """End because nobody wants it any more."""
+        ...
+
+    def deliver(self) -> None:
+        """Give the caller what has come since the last delivery."""
+        ...
+
+
+class Steps(Protocol):
+    """A model, and how works advance through it. Whatever goes wrong with one of them ends that one alone."""
+
+    def step(self, works: Sequence[Any]) -> None:
+        """Advance works of its own kind, which are in the order of their arrival and not over."""
+        ...
+
+    def release(self, work: Any) -> None:
+        """Let go what is kept of a work."""
+        ...
+
+
 class Engine:
     """Loads a model on a thread of its own, and runs works on it until it is closed.
 
@@ -36,7 +67,7 @@ class Engine:
     ends that work alone. Should the thread itself end, every work ends with ``EngineDead``.
     """
 
-    def __init__(self, name: str, load: Callable[[], Model], *, max_batch: int) -> None:
+    def __init__(self, name: str, load: Callable[[], Steps], *, max_batch: int) -> None:
         self._load = load
         self._max_batch = max_batch
         self._name = name
@@ -116,25 +147,25 @@ class Engine:
         end: BaseException = ClientClosed(f"the engine of local:{self._name} was closed")
         try:
             self._loaded.set_running_or_notify_cancel()
-            scheduler = Scheduler(self._load())
+            model = self._load()
             self._loaded.set_result(None)
-            self._serve(scheduler)
+            self._serve(model)
         except BaseException as error:  # noqa: BLE001 - nobody else is there to tell those who wait
             end = error
         finally:
             self._die(end)
 
-    def _serve(self, scheduler: Scheduler) -> None:
+    def _serve(self, model: Steps) -> None:
         while works := self._admit():
             for work in works:
                 if work.cancelled:
                     work.drop()
             if live := [work for work in works if not work.over]:
                 self._steps += 1
-                scheduler.step(live)
+                model.step(live)
             for work in works:
                 if work.over:
-                    scheduler.release(work)
+                    model.release(work)
                     with self._wake:
                         self._running.remove(work)
             # Only now, so that who sees the end of a work no longer finds it running.

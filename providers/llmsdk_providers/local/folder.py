@@ -20,7 +20,10 @@ POCKET = "pocket"
 POCKET_FOLDER = Path(__file__).parent / POCKET
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("vocab.txt",))
+TOKENIZERS = (
+    *(("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"), ("vocab.txt",)),
+    *(("vocab.json", "source.spm", "target.spm"), ("sentencepiece.bpe.model",), ("spiece.model",)),
+)
 WINDOWS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 CODE_KEYS = frozenset(
     {"auto_map", "custom_pipelines", "_attn_implementation_internal", "_experts_implementation_internal"}
@@ -73,9 +76,9 @@ def open_folder(path: Path, name: str) -> ModelFolder:
         raise _missing(path, name)
     if not any(next(path.glob(pattern), None) for pattern in ("*.json", "*.safetensors", *PICKLES)):
         raise UnknownModel(f"{name!r} is a folder without a model in it", hint=_near(path, name) or _EXPECTED)
-    config = _read_json(path / "config.json")
-    tokenizer = _read_json(path / "tokenizer_config.json", optional=True)
-    generation = _read_json(path / "generation_config.json", optional=True)
+    config = read_json(path / "config.json")
+    tokenizer = read_json(path / "tokenizer_config.json", optional=True)
+    generation = read_json(path / "generation_config.json", optional=True)
     for file, table in (("config.json", config), ("tokenizer_config.json", tokenizer)):
         _refuse_code(table, file)
     _check_weights(path)
@@ -141,18 +144,32 @@ def _near(path: Path, name: str) -> str:
 # --- configuration ------------------------------------------------------------------------------------------------
 
 
-def _read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
+def read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where it is ``optional`` and not there.
+
+    Raises:
+        ModelFileError: it is missing or broken, or holds something else.
+    """
     if optional and not file.exists():
         return {}
+    value = read_any_json(file)
+    if not isinstance(value, dict):
+        raise ModelFileError(f"{file} holds a JSON {type(value).__name__}, not an object", hint=_EXPECTED)
+    return value
+
+
+def read_any_json(file: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ModelFileError: it is missing or broken.
+    """
     try:
-        value = json.loads(file.read_text("utf-8"))
+        return json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ModelFileError(f"{file.parent} has no {file.name}", hint=_EXPECTED) from error
     except (ValueError, OSError, RecursionError) as error:
         raise ModelFileError(f"{file} cannot be read: {error}", hint="Download or copy the folder again.") from error
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{file} holds a JSON {type(value).__name__}, not an object", hint=_EXPECTED)
-    return value
 
 
 def _refuse_code(table: Mapping[str, Any], file: str) -> None:
@@ -213,7 +230,7 @@ def _shards(path: Path) -> list[Path]:
     index = path / "model.safetensors.index.json"
     if not index.exists():
         return []
-    weights = _read_json(index).get("weight_map")
+    weights = read_json(index).get("weight_map")
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights.values()):
         raise ModelFileError(f"{index} has no weight_map", hint="Download or copy the folder again.")
     names = sorted(set(weights.values()))

@@ -20,6 +20,9 @@ FILES = [
     "model.safetensors.index.json",
     "tokenizer*.json",
     "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "*.spm",
+    "spiece.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
@@ -27,10 +30,14 @@ FILES = [
     "merges.txt",
     "chat_template.json",
     "chat_template.jinja",
+    "modules.json",
+    "1_Pooling/config.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
 ]
 """What is fetched: data only. Pickles (``*.bin``, ``*.pt``) and code (``*.py``) never leave the hub."""
-NESTED = ["*/*"]
-"""Folders inside a repository hold other formats of the same weights."""
+NESTED = ["[!1]*/*", "1[!_]*/*", "1_[!P]*/*"]
+"""Folders inside a repository hold other formats of the same weights; all but the one that says how to pool vectors."""
 
 
 def cached(hub_id: str) -> Path | None:

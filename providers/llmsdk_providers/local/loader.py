@@ -15,6 +15,7 @@ from llmsdk_providers.local import quantized
 from llmsdk_providers.local.faults import is_out_of_memory
 from llmsdk_providers.local.folder import ModelFolder
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
+from llmsdk_providers.local.purpose import Kind, purpose
 from llmsdk_providers.local.runner import Runner
 from llmsdk_providers.local.scheduler import Model
 from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype, kv_bytes
@@ -52,7 +53,7 @@ def load_tokenizer(folder: ModelFolder) -> Any:
     """The folder's tokenizer.
 
     Raises:
-        Unsupported: the architecture is unknown, or no causal language model.
+        Unsupported: the architecture is unknown, or for something else than text.
         ModelFileError: its files cannot be read.
     """
     from transformers import AutoTokenizer
@@ -65,9 +66,10 @@ def load_tokenizer(folder: ModelFolder) -> Any:
                 local_files_only=True,
                 trust_remote_code=False,
                 model_max_length=NO_LIMIT,
+                **({} if purpose(folder).kind == "causal" else {"split_special_tokens": True}),
             )
     except Exception as error:  # whatever the library says of a bad file, to the caller it is a bad file
-        hint = "Put the model's tokenizer.json into the folder; a bare tokenizer.model needs the package sentencepiece."
+        hint = "Put the model's tokenizer.json into the folder; *.model and *.spm files need the package sentencepiece."
         raise ModelFileError(f"the tokenizer in {folder.path} cannot be read: {_line(error)}", hint=hint) from error
 
 
@@ -117,14 +119,29 @@ def _check_quantize(settings: LocalSettings, plan: Blueprint | str) -> None:
 
 
 def _load_module(folder: ModelFolder, settings: LocalSettings, device: Any, dtype: Any) -> Runner:
-    model, report = _load(folder, dtype)
+    return Runner(load_module(folder, settings, device, dtype, "AutoModelForCausalLM"), device)
+
+
+def load_module(
+    folder: ModelFolder, settings: LocalSettings, device: Any, dtype: Any, auto: str, spare: str = ""
+) -> Any:
+    """The module of transformers that ``auto`` makes of the folder, on its device, ready to run.
+
+    Weights whose names begin with ``spare`` may be missing.
+
+    Raises:
+        ModelFileError: the weights do not fit the configuration, or cannot be read.
+        OutOfMemory: it does not fit.
+    """
+    model, report = _load(folder, dtype, auto)
     for key, what in (("missing_keys", "lacks weights"), ("mismatched_keys", "has weights of another shape")):
         names = sorted(name if isinstance(name, str) else str(name[0]) for name in report.get(key, ()))
+        names = [name for name in names if not (spare and name.startswith(spare))]
         if names:
             hint = "config.json and the weights do not belong together, or a part is gone. Download the folder again."
             raise ModelFileError(f"{folder.path} {what}: {', '.join(names[:3])} ({len(names)} in all)", hint=hint)
     _set_threads(settings, sum(weights.numel() for weights in model.parameters()))
-    return Runner(model.to(device).eval(), device)
+    return model.to(device).eval()
 
 
 def _set_threads(settings: LocalSettings, parameters: int) -> None:
@@ -139,13 +156,12 @@ def _set_threads(settings: LocalSettings, parameters: int) -> None:
         torch.set_num_threads(settings.threads or 1)
 
 
-def _load(folder: ModelFolder, dtype: Any) -> tuple[Any, dict[str, Any]]:
-    from transformers import AutoModelForCausalLM
+def _load(folder: ModelFolder, dtype: Any, auto: str) -> tuple[Any, dict[str, Any]]:
+    import transformers
 
-    auto: Any = AutoModelForCausalLM
     try:
         with _LOADING, _quiet():
-            model, report = auto.from_pretrained(
+            model, report = getattr(transformers, auto).from_pretrained(
                 folder.path,
                 dtype=dtype,
                 local_files_only=True,
@@ -179,7 +195,7 @@ def _line(error: BaseException) -> str:
 
 
 def check_config(folder: ModelFolder) -> None:
-    """Check that the configuration is of a causal language model that transformers has built in.
+    """Check that the configuration is of a model of texts that transformers has built in.
 
     Raises:
         Unsupported: it is not.
@@ -196,22 +212,35 @@ def check_config(folder: ModelFolder) -> None:
         hint = "A newer transformers may know it: pip install -U transformers."
         raise Unsupported(f"transformers has no architecture {kind!r}", capability="architecture", hint=hint)
     names = folder.config.get("architectures") or []
-    if not _causal(kind, names) or folder.config.get("is_encoder_decoder"):
-        hint = "This release runs causal language models (...ForCausalLM); translation models, encoders and "
-        hint += "classification heads come with the next ones."
+    if "vision_config" in folder.config or not _known(purpose(folder).kind, kind, names):
+        hint = "It runs causal language models (...ForCausalLM), translation models, encoders with a head for classes "
+        hint += "or answers, and models of sentence vectors."
         what = ", ".join(map(str, names)) or kind
-        raise Unsupported(f"{folder.path} holds {what}, no causal language model", capability="architecture", hint=hint)
+        raise Unsupported(f"{folder.path} holds {what}, no model that local runs", capability="architecture", hint=hint)
     try:
         AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise ModelFileError(f"{folder.path / 'config.json'} makes no sense: {_line(error)}") from error
 
 
-def _causal(kind: str, names: Sequence[str]) -> bool:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+_TABLES = {
+    "causal": "CAUSAL_LM",
+    "seq2seq": "SEQ_TO_SEQ_CAUSAL_LM",
+    "labels": "SEQUENCE_CLASSIFICATION",
+    "entailment": "SEQUENCE_CLASSIFICATION",
+    "spans": "QUESTION_ANSWERING",
+}
 
-    known = {name for value in CAUSAL.values() for name in ([value] if isinstance(value, str) else value)}
-    return bool(known.intersection(names)) if names else kind in CAUSAL
+
+def _known(purpose: Kind, kind: str, names: Sequence[str]) -> bool:
+    """Whether transformers has such a model: by the names of its classes, else by its type."""
+    from transformers.models.auto import modeling_auto as auto
+
+    if purpose == "vectors":
+        return kind in auto.MODEL_MAPPING_NAMES
+    table = getattr(auto, f"MODEL_FOR_{_TABLES[purpose]}_MAPPING_NAMES")
+    known = {name for value in table.values() for name in ([value] if isinstance(value, str) else value)}
+    return bool(known.intersection(names)) if names else kind in table
 
 
 def _bar(items: Sequence[int]) -> Iterable[int]:

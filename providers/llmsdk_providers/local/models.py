@@ -7,11 +7,13 @@ from pathlib import Path
 from threading import RLock
 
 from llmsdk.errors import ClientClosed, EngineDead, UnknownModel
-from llmsdk_providers.local import hub, loader
-from llmsdk_providers.local.engine import Engine, Load
+from llmsdk_providers.local import heads, hub, loader
+from llmsdk_providers.local.engine import Engine, Load, Steps
 from llmsdk_providers.local.folder import ModelFolder, locate, open_folder
 from llmsdk_providers.local.grammar import Grammars
-from llmsdk_providers.local.scheduler import Model
+from llmsdk_providers.local.purpose import Purpose, purpose, supposed
+from llmsdk_providers.local.reader import Reader
+from llmsdk_providers.local.scheduler import Scheduler
 from llmsdk_providers.local.settings import LocalSettings
 from llmsdk_providers.local.text import Texts
 
@@ -30,6 +32,7 @@ class OpenModel:
         self._folder: ModelFolder | None = None
         self._texts: Texts | None = None
         self._grammars: Grammars | None = None
+        self._reader: Reader | None = None
         self._engine: Engine | None = None
         self._closed = False
 
@@ -88,6 +91,20 @@ class OpenModel:
                 self._grammars = Grammars(codec)
             return self._grammars
 
+    def purpose(self) -> Purpose:
+        """What it was made for; of a hub id that is not here, what its name says."""
+        folder = self.folder()
+        return supposed(self.name) if folder is None else purpose(folder)
+
+    def reader(self) -> Reader:
+        """What reads texts for a model that was made for one task."""
+        texts, folder = self.texts(), self.folder()
+        assert folder is not None
+        with self._reading:
+            if self._reader is None:
+                self._reader = Reader(folder, texts, self.name, self._settings.max_len)
+            return self._reader
+
     def engine(self) -> Engine:
         """The model's engine, which loads the model if it is new. One whose thread has ended is replaced."""
         with self._lock:
@@ -107,11 +124,13 @@ class OpenModel:
         if engine is not None:
             engine.close(timeout=timeout)
 
-    def _load(self) -> Model:
+    def _load(self) -> Steps:
         self.texts(fetch=True)
         folder = self.folder(fetch=True)
         assert folder is not None
-        return loader.load_runner(folder, self._settings)
+        if purpose(folder).kind != "causal":
+            return heads.load(folder, self.reader(), self._settings)
+        return Scheduler(loader.load_runner(folder, self._settings))
 
 
 class Shelf:

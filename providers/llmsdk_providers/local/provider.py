@@ -18,10 +18,12 @@ from llmsdk_providers.local.generation import Delivery, Generation, Plan
 from llmsdk_providers.local.grammar import installed, translated
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.models import OpenModel, Shelf, on_disk
+from llmsdk_providers.local.reader import longest
 from llmsdk_providers.local.sampler import MAX_LOGPROBS, Sampling
 from llmsdk_providers.local.score import Scoring
 from llmsdk_providers.local.settings import LocalSettings, check_names
 from llmsdk_providers.local.text import Prompt
+from llmsdk_providers.local.verbs import NATIVE_OPTIONS, Verbs
 
 OPTIONS = frozenset(
     {
@@ -33,8 +35,8 @@ CLOSING_PATIENCE = 0.04
 """Seconds that ``aclose`` may block its loop; a step that takes longer ends by itself behind it."""
 
 
-class Local:
-    """Causal language models of Hugging Face folders, run in this process.
+class Local(Verbs):
+    """Models of Hugging Face folders, run in this process.
 
     A model is opened by the first request that needs it and stays open. Replies are greedy unless the request gives
     a temperature (or ``top_k``, ``top_p`` or ``min_p``), and end at ``max_tokens`` of the settings unless it names
@@ -58,7 +60,16 @@ class Local:
 
     def capabilities(self, model: str) -> Capabilities:
         """What the model's files promise; of a hub id that is not here yet, what such models can do at best."""
-        folder = self._shelf.get(model).folder()
+        opened = self._shelf.get(model)
+        folder, made_for = opened.folder(), opened.purpose()
+        if made_for.kind != "causal":
+            return Capabilities(
+                complete=made_for.completes,
+                chat=False,
+                native=made_for.native,
+                options=NATIVE_OPTIONS if made_for.kind == "seq2seq" else frozenset(),
+                context=None if folder is None else longest(folder, self.settings.max_len),
+            )
         return Capabilities(
             complete=True,
             chat=folder is None or folder.has_template,
@@ -87,11 +98,15 @@ class Local:
 
     # --- operations -------------------------------------------------------------------------------------------
 
-    async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+    def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
         """The reply as it is computed, a token a step."""
+        causal = self._shelf.get(request.model).purpose().kind == "causal"
+        return self._write(request, io) if causal else self.rewrite(request, io)
+
+    async def _write(self, request: Request, io: IO) -> AsyncIterator[Event]:
         sampling = _checked(request)
         rules = None if request.schema is None else translated(request.schema)
-        model, engine = await self._open(request.model, io)
+        model, engine = await self._open(request.model, io, "chat")
         prompt = await io.run(partial(model.texts().prompt, request))
         grammar = None if rules is None else await io.run(lambda: model.grammars().compiled(rules))
         room = self._room(model, prompt)
@@ -127,7 +142,7 @@ class Local:
             raise InputError("candidates are scored as they are, schema or not", argument="output")
         if not candidates or not all(candidates):
             raise InputError("there must be candidates, and none of them empty", argument="candidates")
-        model, engine = await self._open(request.model, io)
+        model, engine = await self._open(request.model, io, "score")
         texts = model.texts()
         prompt = await io.run(partial(texts.prompt, request))
         rows = await io.run(lambda: [texts.candidate(prompt, request, text) for text in candidates])
@@ -149,9 +164,16 @@ class Local:
         """End all engines. What they run ends with ``ClientClosed``."""
         self._shelf.close(CLOSING_PATIENCE)
 
-    async def _open(self, name: str, io: IO) -> tuple[OpenModel, Engine]:
-        """The model, loaded. Loading runs on the engine's thread, so that a deadline holds and others go on."""
+    async def _open(self, name: str, io: IO, verb: str) -> tuple[OpenModel, Engine]:
+        """The model, loaded. Loading runs on the engine's thread, so that a deadline holds and others go on.
+
+        Raises:
+            Unsupported: it was not made for ``verb``.
+        """
         model = self._shelf.get(name)
+        supposed = None if model.folder() is not None else model.purpose()
+        if supposed is None:
+            model.purpose().check(verb, name)
         if not model.started:
             await io.run(model.check)
         engine = model.engine()
@@ -161,6 +183,8 @@ class Local:
             error.message = f"local:{name} was still loading: {error.message}"
             error.hint = "It goes on loading. Ask again, or give the first call more time."
             raise
+        if supposed is not None:
+            supposed.confirm(model.purpose(), verb, name)
         return model, engine
 
     # --- the window -------------------------------------------------------------------------------------------

@@ -40,6 +40,9 @@ class LocalSettings(Settings):
     """Tokens of prompt and reply together, where the model's own window is to be cut."""
     max_tokens: int = Field(default=512, ge=1)
     """Tokens of a reply to a request that names no ``max_tokens``."""
+    beams: int | None = Field(default=None, ge=1)
+    """Replies that a translation model searches among; 1 takes the best token of each step, and streams. ``None`` is
+    what the model's own ``generation_config.json`` says."""
 
 
 def check_names(settings: LocalSettings) -> None:

@@ -41,7 +41,7 @@ class Texts:
 
     def __init__(self, tokenizer: Any, name: str, ends: Sequence[Any]) -> None:
         self.codec = Codec(tokenizer)
-        self._tokenizer = tokenizer
+        self.tokenizer = self._tokenizer = tokenizer
         self._name = name
         self._lock = Lock()
         self._pieces: dict[int, str] = {}
@@ -103,7 +103,7 @@ class Texts:
         return detokenizer.push(token) + detokenizer.finish()
 
     def _raw(self, text: str) -> list[int]:
-        _check_unicode(text)
+        check_unicode(text)
         ids: list[int] = self._tokenizer.encode(text)
         end = self._tokenizer.eos_token
         if ids and ids[-1] == self._tokenizer.eos_token_id and not text.endswith(end):
@@ -132,7 +132,7 @@ class Texts:
             raise TemplateError(f"{self._name!r} has no chat template", hint=hint)
         rows = [(message, _content(message)) for message in messages]
         for _, content in rows:
-            _check_unicode(content)
+            check_unicode(content)
         mark = _unused(content for _, content in rows)
         marked = [
             (message, _break_up(content, self._special if message.role == "assistant" else self._control, mark))
@@ -214,7 +214,12 @@ def _content(message: Message) -> str:
     return message.text
 
 
-def _check_unicode(text: str) -> None:
+def check_unicode(text: str) -> None:
+    """Check that a text can be encoded.
+
+    Raises:
+        InputError: it has half of a pair of surrogates.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -13,7 +13,7 @@ from llmsdk.io import IO, closing
 from llmsdk.options import CallSettings
 from llmsdk.pipeline import Call, Handler
 from llmsdk.pipeline.answer_tool import as_text, as_tool
-from llmsdk.provider import Capabilities, Provider, Scores
+from llmsdk.provider import Capabilities, Embeds, Provider, Scores
 from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Record, Timing, total_usage
 from llmsdk.types import Event, Message, Operation, Request, Score
@@ -112,10 +112,20 @@ class Line:
 
     def unsupported(self, capability: str, *, optional: bool = False) -> Unsupported:
         """The error for a capability that this model lacks; what is ``optional`` the caller may have dropped."""
-        message = f"{self.provider.name}:{self.model} does not support {capability}"
+        message = f"{self.provider.name}:{self.model} does not support {capability}{self._purpose()}"
         drop = 'on_unsupported="drop" leaves it out.' if optional else ""
         hint = f"{self.who_has(capability)} {drop}".strip() or "Ask another model."
         return Unsupported(message, capability=capability, hint=hint).locate(self.provider.name, self.model)
+
+    def _purpose(self) -> str:
+        """What a model is for that neither chats nor completes."""
+        can = self.capabilities
+        if can.chat or can.complete:
+            return ""
+        verbs: list[str] = sorted(can.native)
+        if not verbs and isinstance(self.provider, Embeds):
+            verbs = ["embed"]
+        return f"; it was made to {' and '.join(verbs)}" if verbs else ""
 
     def warn(self, message: str) -> None:
         """Note it in the result, and say it once through ``warnings``."""
@@ -163,6 +173,7 @@ class Line:
         async with closing(self.handler(call)) as events:
             async for _ in events:
                 pass
+        self.warnings += call.reply.warnings
         return call.reply.output
 
     async def gather(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from llmsdk.errors import ClientClosed, EngineDead, InputError, LLMError, OutOfMemory, RuntimeFault
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.engine import Engine
+from llmsdk_providers.local.scheduler import Scheduler
 
 PATIENCE = 30.0
 
@@ -119,7 +120,7 @@ def start() -> Iterator[Callable[..., Engine]]:
     made: list[Engine] = []
 
     def make(*, max_batch: int = 4, load: Callable[[], Any] = lambda: RUNNER) -> Engine:
-        made.append(Engine("test", load, max_batch=max_batch))
+        made.append(Engine("test", lambda: Scheduler(load()), max_batch=max_batch))
         return made[-1]
 
     yield make
@@ -181,7 +182,7 @@ def test_works_beyond_the_batch_wait_in_order(start: Callable[..., Engine]) -> N
     max_batch=st.integers(1, 4),
 )
 def test_every_work_ends_exactly_once(sizes: list[int], cancelled: set[int], faulty: set[int], max_batch: int) -> None:
-    engine = Engine("test", lambda: RUNNER, max_batch=max_batch)
+    engine = Engine("test", lambda: Scheduler(RUNNER), max_batch=max_batch)
     works: list[Steps] = [Fails(ValueError("x")) if n in faulty else Steps(size) for n, size in enumerate(sizes)]
     for n, work in enumerate(works):
         work.cancelled = n in cancelled
@@ -364,6 +365,7 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
     code = (
         "from llmsdk_providers.local.context import Context\n"
         "from llmsdk_providers.local.engine import Engine\n"
+        "from llmsdk_providers.local.scheduler import Scheduler\n"
         "import threading, time\n"
         "class Nothing:\n"
         "    together = True\n"
@@ -379,7 +381,7 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
         "    def fail(self, error): print(type(error).__name__)\n"
         "    def drop(self): print('dropped')\n"
         "    def deliver(self): pass\n"
-        "engine = Engine('x', Nothing, max_batch=1)\n"
+        "engine = Engine('x', lambda: Scheduler(Nothing()), max_batch=1)\n"
         "engine.ready().result()\n"
         "engine.submit([Endless()])\n"
     )

@@ -179,9 +179,14 @@ def changed(folder: Path, tmp_path: Path, **keys: Any) -> Path:
     ("keys", "kind", "word"),
     [
         ({"model_type": "no-such-thing"}, Unsupported, "no-such-thing"),
-        ({"architectures": ["BertForSequenceClassification"], "model_type": "bert"}, Unsupported, "no causal"),
-        ({"architectures": ["T5ForConditionalGeneration"], "model_type": "t5"}, Unsupported, "translation models"),
-        ({"architectures": None, "is_encoder_decoder": True}, Unsupported, "no causal"),
+        ({"architectures": ["BertForTokenClassification"], "model_type": "bert"}, Unsupported, "no model that local"),
+        (
+            {"architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper", "is_encoder_decoder": True},
+            Unsupported,
+            "no model that local",
+        ),
+        ({"architectures": None, "is_encoder_decoder": True}, Unsupported, "no model that local"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, Unsupported, "does not support"),
         ({"model_type": None}, ModelFileError, "what model"),
         ({"hidden_size": 60, "head_dim": 15}, ModelFileError, "makes no sense"),
         ({"intermediate_size": 100}, ModelFileError, "another shape: .*mlp"),
