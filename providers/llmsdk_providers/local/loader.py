@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -60,7 +61,8 @@ def load_tokenizer(folder: ModelFolder) -> Any:
 
     check_config(folder)
     try:
-        with _LOADING, _quiet():
+        with _LOADING, _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # recommendations of other packages
             return AutoTokenizer.from_pretrained(
                 folder.path,
                 local_files_only=True,
