@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from examples import answers, fits, memories, picks, refusals, talks, texts, translations
-from rendering import BEGIN, END, Example, render
+import world_chat as chat
+from examples import answers, fits, memories, picks, refusals, talk_prompt, texts, translations
+from rendering import BEGIN, END, TONGUES, Example, render
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from world_parse import fluent
 from world_talk import REFUSAL
@@ -25,9 +26,23 @@ from llmsdk.types import Message
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "providers" / "llmsdk_providers" / "local" / "pocket"
 DATA = ROOT.parent / "shared" / "data"
+
+
+def _turns(task: str, makers: Sequence[Callable[..., chat.Turn]]) -> Callable[..., list[Example]]:
+    """Held-out turns of these kinds, each the beginning of a conversation."""
+
+    def make(rng: random.Random, test: bool) -> list[Example]:
+        turn = rng.choice(makers)(rng, rng.choice(TONGUES))
+        system = rng.choice((*chat.SYSTEMS, answer.PLAIN, answer.PLAIN))
+        return [Example(task, talk_prompt(turn.said, system), turn.replies[0], turn.replies)] if turn.held == test else []
+
+    return make
+
+
 MAKERS: dict[str, Callable[..., list[Example]]] = {
     "pick sentiment": picks, "pick topic": picks, "fits": fits, "translate to zh": translations, "translate to en": translations,
-    "answer en": answers, "answer zh": answers, "answer nothing": answers, "talk": talks, "own beyond": refusals,
+    "answer en": answers, "answer zh": answers, "answer nothing": answers, "own beyond": refusals,
+    "talk": _turns("talk", (chat.small_talk,) * 5 + (chat.order,)), "question": _turns("question", (chat.knowledge,)),
 }  # fmt: skip
 
 

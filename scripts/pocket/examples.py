@@ -32,7 +32,7 @@ NAMED: dict[Tongue, tuple[Language, ...]] = {
 FOREIGN = ("French", "German", "Spanish", "Japanese", "Italian", "Russian", "Korean", "Arabic", "Portuguese", "Dutch", "Hindi")
 
 
-def _talk(said: str, system: str) -> str:
+def talk_prompt(said: str, system: str) -> str:
     first = (Message("system", system),) if system else ()
     return render((*first, Message("user", said)))
 
@@ -112,7 +112,7 @@ def talks(rng: random.Random, test: bool, count: int = 5) -> list[Example]:
     for _ in range(count):
         turn = _turn(rng, test, rng.choice(TONGUES))
         reply = turn.replies[0] if test else rng.choice(turn.replies)
-        found.append(Example("talk", _talk(turn.said, system), reply, turn.replies))
+        found.append(Example("talk", talk_prompt(turn.said, system), reply, turn.replies))
     return found
 
 
@@ -127,7 +127,7 @@ def memories(rng: random.Random, test: bool, count: int = 1) -> list[Example]:
         messages += [Message("user", said), Message("assistant", reply)]
     found = [Example("talk", render((*messages, Message("user", turns[-1][0]))), turns[-1][1], (turns[-1][1],))]
     if not test:
-        found.append(Example("talk", _talk(turns[0][0], system), turns[0][1]))
+        found.append(Example("talk", talk_prompt(turns[0][0], system), turns[0][1]))
     return found
 
 
@@ -145,7 +145,7 @@ def refusals(rng: random.Random, test: bool, count: int = 4) -> list[Example]:
         return [Example("beyond", prompt, REFUSAL["en"], (REFUSAL["en"],))]
     system = rng.choice((*chat.SYSTEMS, answer.PLAIN, answer.PLAIN))
     return [
-        Example("beyond", _talk(beyond(rng, tongue), system), REFUSAL[tongue], (REFUSAL[tongue],)) for _ in range(count)
+        Example("beyond", talk_prompt(beyond(rng, tongue), system), REFUSAL[tongue], (REFUSAL[tongue],)) for _ in range(count)
     ]
 
 
@@ -156,7 +156,7 @@ def told_stories(rng: random.Random, test: bool, count: int = 1) -> list[Example
     """A story that somebody asked for."""
     tongue = rng.choice(TONGUES)
     said = chat.dressed(rng.choice(STORY_ASKED[tongue]), rng, tongue)
-    return [Example("story", _talk(said, rng.choice(chat.SYSTEMS)), tell(rng, tongue))]
+    return [Example("story", talk_prompt(said, rng.choice(chat.SYSTEMS)), tell(rng, tongue))]
 
 
 def texts(rng: random.Random, test: bool, count: int = 1) -> list[Example]:
@@ -218,7 +218,7 @@ def long_group(rng: random.Random) -> list[Example]:
         return answers(rng, test=False, count=12, sizes=(9, 10, 11, 12, 14, 16)) or long_group(rng)
     system = rng.choice((*chat.SYSTEMS, answer.PLAIN, answer.PLAIN))
     said = f"{beyond(rng, 'en')}\n{passage(rng, rng.randint(3, 24))}"
-    return [Example("beyond", _talk(said, system), REFUSAL["en"], (REFUSAL["en"],))]
+    return [Example("beyond", talk_prompt(said, system), REFUSAL["en"], (REFUSAL["en"],))]
 
 
 FRAME_COUNT = {

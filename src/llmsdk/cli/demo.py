@@ -38,7 +38,7 @@ STEPS = (
         "continue a text, in English or Chinese",
         (
             'client.complete("今天是星期五，", max_tokens=60)',
-            'client.complete("Once upon a time, there was a", max_tokens=60)',
+            'client.complete("Once upon a time, there was a", max_tokens=70)',
         ),
     ),
     Step(
