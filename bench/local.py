@@ -1,4 +1,4 @@
-"""Tokens a second of the local runtime and of transformers on the same random model and the same requests."""
+"""The work of a local engine, each piece by ours and by its peers on the same model: seconds of CPU, as ratios."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -15,48 +16,132 @@ from typing import Any
 from report import Report, table
 
 HERE = Path(__file__).parent
-ENGINES = {
-    "llmsdk": "llmsdk, together",
-    "alone": "llmsdk, one by one",
-    "generate": "`generate`, one by one",
-    "static": "`generate`, in batches of 8",
-    "continuous": "transformers' continuous batching",
-}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A piece of work, and who does it; the first is what the others are compared with."""
+
+    name: str
+    model: str
+    what: str
+    engines: dict[str, str]
+
+
+SINGLE = {"generate": "`generate`, float32", "float32": "llmsdk, float32", "int8": "llmsdk, int8"}
+WORKS = (
+    Work(
+        "mixed",
+        "5m",
+        "32 mixed requests, 5M, float32",
+        {
+            "generate": "`generate`, one by one",
+            "static": "`generate`, in batches of 8",
+            "continuous": "transformers' continuous batching",
+            "alone": "llmsdk, one by one",
+            "together": "llmsdk, together",
+        },
+    ),
+    Work(
+        "mixed8",
+        "150m",
+        "8 mixed requests, 150M",
+        {
+            "continuous-bf16": "transformers' continuous batching, bfloat16",
+            "together-bf16": "llmsdk, bfloat16",
+            "together-int8": "llmsdk, int8",
+        },
+    ),
+    Work("token", "150m", "a token of one reply, 150M", SINGLE),
+    Work("first", "150m", "first token, prompt of 128, 150M", SINGLE),
+    Work(
+        "prefix",
+        "5m",
+        "32 questions on 1,000 shared tokens, 5M",
+        {"fresh": "llmsdk, nothing kept", "kept": "llmsdk"},
+    ),
+    Work(
+        "labels",
+        "5m",
+        "16 labels on a prompt of 512, 5M",
+        {"forwards": "a forward of transformers a label", "packed": "llmsdk"},
+    ),
+    Work(
+        "quotes",
+        "pocket",
+        "24 answers that quote, `local:pocket`",
+        {"plain": "llmsdk, token by token", "lookup": "llmsdk"},
+    ),
+    Work(
+        "host",
+        "none",
+        "a step of 32 requests without a model",
+        {"greedy": "llmsdk, greedy", "sampled": "llmsdk, sampled"},
+    ),
+    Work(
+        "loading",
+        "150m",
+        "MiB at most while 150M are loaded",
+        {"weights": "the weights as kept", "float32": "llmsdk, float32"},
+    ),
+)
 NOTE = """\
-32 requests of 20 to 180 tokens for replies of 16 to 96 tokens, greedy, float32, on a random Qwen3-shaped model of 5
-million parameters: output tokens for each second of CPU time of a process on one core, after a warm-up request; the
-best of {rounds} rounds (in brackets the median), interleaved, each in a fresh process. The ratio is to `generate` one
-by one in the same round, the median again. The last column counts requests whose tokens are those of `generate`."""
+CPU milliseconds of a process on one core and one thread, after a warm-up, the least of {rounds} rounds (in brackets the
+median), interleaved, each in a fresh process; for loading, MiB. The ratio is to the first line of each work in the same
+round, the median again: how many times faster. *The same*: replies with the tokens of the first line (random weights:
+in bfloat16 and int8 near-ties fall otherwise). Random untied Qwen3-shaped models of 5 and 149 million parameters; mixed
+requests have 20 to 180 tokens and replies of 16 to 96. One thread of this machine reads {bandwidth:.1f} GB/s from
+memory; of that a token of one reply takes {shares}."""
 
 
 def measure(rounds: int) -> Report:
-    """``rounds`` times every engine, in turn."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    """``rounds`` times every engine of every work, in turn."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        once("make", folder)
-        for _, engine in product(range(rounds), ENGINES):
-            found[engine].append(once(engine, folder))
-    figures = {engine: summary(found[engine], found["generate"]) for engine in ENGINES}
-    heads = ["engine", "tokens/s", "ratio", "the same"]
-    rows = [[ENGINES[engine], *cells(figures[engine])] for engine in ENGINES]
-    return Report(table(heads, rows, NOTE.format(rounds=rounds)), figures)
+        once("make", "5m", folder)
+        once("make", "150m", folder)
+        for work, _ in product(WORKS, range(rounds)):
+            for engine in work.engines:
+                found[work.name, engine].append(once(work.name, engine, f"{folder}/{work.model}"))
+    figures = {work.name: figures_of(work, found) for work in WORKS}
+    bandwidth = max(run["bandwidth"] for run in found["token", "float32"])
+    rates = {engine: max(run["rate"] for run in found["token", engine]) for engine in ("float32", "int8")}
+    shares = " and ".join(f"{rate / bandwidth:.0%} in {engine}" for engine, rate in rates.items())
+    heads = ["work", "engine", "CPU ms", "ratio", "the same"]
+    rows = [row for work in WORKS for row in rows_of(work, figures[work.name])]
+    note = NOTE.format(rounds=rounds, bandwidth=bandwidth / 1e9, shares=shares)
+    return Report(table(heads, rows, note), {**figures, "bandwidth": bandwidth, "rates": rates})
 
 
-def once(engine: str, folder: str) -> dict[str, Any]:
-    command = [sys.executable, str(HERE / "local_worker.py"), engine, folder]
+def once(work: str, engine: str, folder: str) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "local_worker.py"), work, engine, folder]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
 
+def figures_of(work: Work, found: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    reference = found[work.name, next(iter(work.engines))]
+    return {engine: summary(found[work.name, engine], reference) for engine in work.engines}
+
+
 def summary(runs: list[dict[str, Any]], reference: list[dict[str, Any]]) -> dict[str, Any]:
-    rates = [sum(map(len, run["tokens"])) / run["seconds"] for run in runs]
-    ratio = median(theirs["seconds"] / ours["seconds"] for ours, theirs in zip(runs, reference, strict=True))
-    pairs = zip(runs[0]["tokens"], reference[0]["tokens"], strict=True)
-    same = sum(ours == theirs for ours, theirs in pairs)
-    return {"best": max(rates), "median": median(rates), "ratio": ratio, "same": same, "of": len(runs[0]["tokens"])}
+    values = [run["value"] for run in runs]
+    ratio = median(theirs["value"] / ours["value"] for ours, theirs in zip(runs, reference, strict=True))
+    said, expected = runs[0].get("said", []), reference[0].get("said", [])
+    same = sum(ours == theirs for ours, theirs in zip(said, expected, strict=True))
+    return {"least": min(values), "median": median(values), "ratio": ratio, "same": same, "of": len(said)}
 
 
-def cells(figures: dict[str, Any]) -> list[str]:
-    rate = f"{figures['best']:.0f} ({figures['median']:.0f})"
-    return [rate, f"{figures['ratio']:.2f}x", f"{figures['same']}/{figures['of']}"]
+def rows_of(work: Work, figures: dict[str, dict[str, Any]]) -> list[list[str]]:
+    rows = []
+    for n, (engine, name) in enumerate(work.engines.items()):
+        figure = figures[engine]
+        same = f"{figure['same']}/{figure['of']}" if figure["of"] else ""
+        shown = f"{number(figure['least'])} ({number(figure['median'])})"
+        rows.append(["" if n else work.what, name, shown, f"{figure['ratio']:.2f}x", same])
+    return rows
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,191 +1,220 @@
-"""One engine, one run: ``local_worker.py ENGINE FOLDER`` prints its seconds of CPU and the tokens of every request.
+"""One work, one engine, one run: ``local_worker.py WORK ENGINE FOLDER`` prints what it took, and what was said.
 
-``make`` writes the model instead.
+``make`` writes a model instead.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import local_models as models
 import torch
+from local_engines import Reply, continuous, generate, native, ours, run, static
 from pin import pin
-from transformers import AutoModelForCausalLM, GenerationConfig, Qwen3Config
 
-VOCABULARY = 4096
-SHAPE = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 4}
-Asked = tuple[list[int], int]
+from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.folder import POCKET_FOLDER
+from llmsdk_providers.local.sampler import Sampling
 
-
-def requests() -> list[Asked]:
-    """Prompts and the lengths of their replies, ever the same."""
-    rng = random.Random(1)
-    sizes = [(rng.randint(20, 180), rng.randint(16, 96)) for _ in range(32)]
-    return [([rng.randrange(VOCABULARY) for _ in range(size)], count) for size, count in sizes]
+Result = dict[str, Any]
+BF16 = torch.bfloat16
 
 
-def make(folder: str) -> None:
-    """An untied random model that never ends a reply."""
-    torch.manual_seed(0)
-    wide = {"head_dim": 32, "intermediate_size": 768, "max_position_embeddings": 1024}
-    config = Qwen3Config(vocab_size=VOCABULARY, tie_word_embeddings=False, eos_token_id=None, **SHAPE, **wide)
-    model: Any = AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.dim() > 1:
-                weight.normal_(0, 1 if "embed" in name else 0.1)
-    model.save_pretrained(folder)
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU milliseconds, and what came of it."""
+    began = time.process_time()
+    found = work()
+    return 1000 * (time.process_time() - began), found
 
 
-# --- ours ---------------------------------------------------------------------------------------------------------
+# --- works --------------------------------------------------------------------------------------------------------
 
 
-class Reply:
-    """A work that writes so many tokens, and says so."""
-
-    def __init__(self, prompt: list[int], count: int) -> None:
-        self.cancelled = self.over = False
-        self.context: Any = None
-        self.sampler: Any = None
-        self.prompt, self.count = prompt, count
-        self.text: list[int] = []
-
-    def begin(self, model: Any) -> None:
-        from llmsdk_providers.local.context import Context
-        from llmsdk_providers.local.sampler import Sampler, Sampling
-
-        self.context, self.sampler = Context(list(self.prompt)), Sampler(Sampling(), self.prompt, model.vocabulary)
-
-    def accept(self, logits: Any, token: int) -> None:
-        self.text.append(token)
-        self.context.ids.append(token)
-        self.over = len(self.text) == self.count
-
-    def fail(self, error: Exception) -> None:
-        raise error
+def mixed(engine: str, folder: str, count: int = 32) -> Result:
+    engines: dict[str, Callable[[], Any]] = {
+        "generate": lambda: generate(folder),
+        "static": lambda: static(folder),
+        "continuous": lambda: continuous(folder),
+        "continuous-bf16": lambda: continuous(folder, BF16),
+        "alone": lambda: ours(native(folder), 1),
+        "together": lambda: ours(native(folder)),
+        "together-bf16": lambda: ours(native(folder, BF16)),
+        "together-int8": lambda: ours(native(folder, int8=True)),
+    }
+    work = engines[engine]()
+    work([(list(range(50)), 8)])
+    value, said = timed(lambda: work(models.mixed(count)))
+    return {"value": value, "said": said}
 
 
-def ours(folder: str, together: int) -> Callable[[list[Asked]], list[list[int]]]:
-    from llmsdk_providers.local.native import Native, draw_up
-    from llmsdk_providers.local.scheduler import Scheduler
-
-    plan = draw_up(Path(folder), torch.float32, torch.device("cpu"))
-    assert not isinstance(plan, str), plan
-    model = Native(plan.build(torch.float32), 2**30)
-
-    def run(asked: list[Asked]) -> list[list[int]]:
-        scheduler, works = Scheduler(model), [Reply(*one) for one in asked]
-        waiting, running = list(works), list[Reply]()
-        while waiting or running:
-            running += [waiting.pop(0) for _ in range(min(len(waiting), together - len(running)))]
-            scheduler.step(running)
-            for work in [work for work in running if work.over]:
-                scheduler.release(work)
-                running.remove(work)
-        return [work.text for work in works]
-
-    return run
+def single(engine: str, folder: str) -> Any:
+    return generate(folder) if engine == "generate" else ours(native(folder, int8=engine == "int8"))
 
 
-# --- theirs -------------------------------------------------------------------------------------------------------
+def token(engine: str, folder: str) -> Result:
+    """What a token more takes, of a reply to 128 tokens; and how much memory is read for it."""
+    work, prompt = single(engine, folder), models.ids(random.Random(3), 128)
+    work([(prompt[:16], 4)])
+    short, _ = timed(lambda: work([([*prompt, 1], 2)]))
+    long, said = timed(lambda: work([([*prompt, 2], 50)]))
+    value = (long - short) / 48
+    weights = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) - embeddings()
+    size = (weights - embeddings()) / 4 + embeddings() if engine == "int8" else weights
+    return {"value": value, "said": said, "rate": size / value * 1000, "bandwidth": bandwidth()}
 
 
-def module(folder: str) -> Any:
-    load: Any = AutoModelForCausalLM
-    return load.from_pretrained(folder, dtype=torch.float32).eval()
+def embeddings() -> int:
+    """Bytes of the table of which a token reads one row; the head is as large."""
+    shape = models.SHAPES["150m"]
+    return 4 * int(shape["vocab_size"]) * int(shape["hidden_size"])
 
 
-def generate(folder: str) -> Callable[[list[Asked]], list[list[int]]]:
-    model = module(folder)
-
-    def run(asked: list[Asked]) -> list[list[int]]:
-        return [written(model, [ids], count)[0] for ids, count in asked]
-
-    return run
+def bandwidth() -> float:
+    """Bytes a second that one thread reads."""
+    many = torch.ones(2**26)
+    return many.nbytes / min(timed(many.sum)[0] for _ in range(7)) * 1000
 
 
-def static(folder: str, size: int = 8) -> Callable[[list[Asked]], list[list[int]]]:
-    """Batches in order of arrival, padded before, each as long as its longest reply."""
-    model = module(folder)
-
-    def run(asked: list[Asked]) -> list[list[int]]:
-        found = []
-        for start in range(0, len(asked), size):
-            batch = asked[start : start + size]
-            rows = written(model, [ids for ids, _ in batch], max(count for _, count in batch))
-            found += [row[:count] for row, (_, count) in zip(rows, batch, strict=True)]
-        return found
-
-    return run
+def first(engine: str, folder: str) -> Result:
+    work, rng = single(engine, folder), random.Random(4)
+    work([(models.ids(rng, 128), 1)])
+    runs = [timed(lambda: work([(models.ids(rng, 128), 1)])) for _ in range(5)]
+    return {"value": min(value for value, _ in runs), "said": [said[0] for _, said in runs]}
 
 
-def written(model: Any, prompts: list[list[int]], count: int) -> list[list[int]]:
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    with torch.inference_mode():
-        output = model.generate(ids, attention_mask=mask, max_new_tokens=count, do_sample=False, pad_token_id=0)
-    rows: list[list[int]] = output[:, longest:].tolist()
-    return rows
+def prefix(engine: str, folder: str) -> Result:
+    model = native(folder)
+    if engine == "fresh":
+        model.prefixes.keep = lambda context: None  # type: ignore[method-assign]
+        model.soon = lambda context, others: False  # type: ignore[method-assign]
+    work = ours(model, 8)
+    work([(list(range(50)), 8)])
+    value, said = timed(lambda: work(models.questions()))
+    return {"value": value, "said": said}
 
 
-def continuous(folder: str) -> Callable[[list[Asked]], list[list[int]]]:
-    """With room for all requests, and passes of 512 tokens, as ours."""
-    from transformers import ContinuousBatchingConfig
+def labels(engine: str, folder: str) -> Result:
+    rng = random.Random(5)
+    prompt, rows = models.ids(rng, 512), [models.ids(rng, rng.randint(2, 5)) for _ in range(16)]
+    if engine == "forwards":
+        module = models.module(folder)
 
-    model = module(folder)
-    config = ContinuousBatchingConfig(max_batch_tokens=512, num_blocks=64)
-    manager = model.init_continuous_batching(
-        generation_config=GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=0, max_new_tokens=1),
-        continuous_batching_config=config,
-    )
-    manager.start()
+        def work() -> list[Any]:
+            with torch.inference_mode():
+                return [module(torch.tensor([[*prompt, *row]])).logits[0, len(prompt) - 1 :] for row in rows]
 
-    def run(asked: list[Asked]) -> list[list[int]]:
-        names = [manager.add_request(ids, max_new_tokens=count) for ids, count in asked]
-        found: dict[str, list[int]] = {}
-        while len(found) < len(names):
-            result = manager.get_result(timeout=1)
-            if result is not None and result.is_finished():
-                found[result.request_id] = result.generated_tokens
-        return [found[name] for name in names]
+    else:
+        model = native(folder)
 
-    return run
+        def work() -> list[Any]:
+            context = Context(list(prompt))
+            model.place(context)
+            before = model.forward([Piece(context, len(prompt))])
+            found = [torch.cat([before, after]) for after in model.branches(context, rows)]
+            model.release(context)
+            return found
+
+    work()
+    value, logits = timed(work)
+    chances = [float(each.log_softmax(-1)[range(len(row)), row].sum()) for each, row in zip(logits, rows, strict=True)]
+    return {"value": value, "said": [round(chance, 2) for chance in chances]}
 
 
-ENGINES: dict[str, Callable[[str], Any]] = {
-    "llmsdk": lambda folder: ours(folder, 32),
-    "alone": lambda folder: ours(folder, 1),
-    "generate": generate,
-    "static": static,
-    "continuous": continuous,
+def quotes(engine: str, folder: str) -> Result:
+    """Answers of ``local:pocket`` from documents, each with the sentence that proves it."""
+    model = native(str(POCKET_FOLDER))
+
+    def work(prompts: list[list[int]]) -> list[list[int]]:
+        works = [Reply(ids, 60, guess=engine == "lookup") for ids in prompts]
+        for each in works:
+            each.end = 2  # <|end|>
+        return run(model, works, 1)
+
+    prompts = models.pocket_questions()
+    work(prompts[:2])
+    value, said = timed(lambda: work(prompts))
+    return {"value": value, "said": said}
+
+
+def host(engine: str, folder: str) -> Result:
+    """Everything but the model: 32 requests that write, and logits that are there already."""
+
+    class Nothing:
+        together, whole_prompts, embeddings, vocabulary, longest = True, False, 4096, 4096, 10**6
+
+        def __init__(self) -> None:
+            self.logits = cycle(torch.randn(64, 32, 4096, generator=torch.Generator().manual_seed(0)))
+
+        def place(self, context: Context) -> bool:
+            context.home = 1
+            return True
+
+        def soon(self, context: Context, others: object) -> bool:
+            return False
+
+        def keep(self, context: Context) -> None: ...
+
+        def release(self, context: Context) -> None: ...
+
+        def forward(self, pieces: list[Piece]) -> Any:
+            rows = sum(piece.wanted for piece in pieces)
+            for piece in pieces:
+                piece.context.computed = piece.end
+            return next(self.logits)[:rows]
+
+    sampling = Sampling(temperature=0.8, top_p=0.95, seed=1) if engine == "sampled" else Sampling()
+
+    def work(count: int) -> None:
+        run(Nothing(), [Reply([1], count, sampling) for _ in range(32)], 32)
+
+    work(20)
+    value, _ = timed(lambda: work(300))
+    return {"value": value / 300}
+
+
+def loading(engine: str, folder: str) -> Result:
+    """MiB: of the weights, or what the process had at most beyond what it had before."""
+    if engine == "weights":
+        return {"value": sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) / 2**20}
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    kept = native(folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    del kept
+    return {"value": (peak - before) / 2**20}
+
+
+WORKS: dict[str, Callable[[str, str], Result]] = {
+    "mixed": mixed,
+    "mixed8": lambda engine, folder: mixed(engine, folder, 8),
+    "token": token,
+    "first": first,
+    "prefix": prefix,
+    "labels": labels,
+    "quotes": quotes,
+    "host": host,
+    "loading": loading,
 }
 
 
-def finish(engine: str, result: object) -> None:
-    print(json.dumps(result), flush=True)
-    if engine == "continuous":
-        import os
-
-        os._exit(0)  # its thread is no daemon
-
-
-def main(engine: str, folder: str) -> None:
+def main(work: str, engine: str, folder: str) -> None:
     torch.set_num_threads(1)
     pin(0)
-    if engine == "make":
-        make(folder)
-        return finish(engine, {})
-    run = ENGINES[engine](folder)
-    run([(list(range(50)), 8)])
-    began = time.process_time()
-    tokens = run(requests())
-    return finish(engine, {"seconds": time.process_time() - began, "tokens": tokens})
+    result: Result = {}
+    if work == "make":
+        models.make(engine, folder)
+    else:
+        result = WORKS[work](engine, folder)
+    print(json.dumps(result), flush=True)
+    os._exit(0)  # the thread of transformers' continuous batching is no daemon
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_the_metadata_says_what_it_is(built: tuple[Path, Path]) -> None:
     metadata: Message = Parser().parsestr(files[name].decode())
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"all", "check", "cli", "local", "openai", "test"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"all", "bedrock", "check", "cli", "local", "openai", "test"}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in files)
 
 

@@ -1,0 +1,115 @@
+"""Who runs requests: our engine's scheduler and decoder, and three ways of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from local_models import Asked, module
+from transformers import ContinuousBatchingConfig, GenerationConfig
+
+from llmsdk_providers.local.context import Context
+from llmsdk_providers.local.lookup import Lookup
+from llmsdk_providers.local.native import Native, draw_up
+from llmsdk_providers.local.sampler import Sampler, Sampling
+from llmsdk_providers.local.scheduler import Scheduler
+
+Engine = Callable[[Sequence[Asked]], list[list[int]]]
+
+
+class Reply:
+    """A work that writes so many tokens, and says so."""
+
+    def __init__(self, prompt: list[int], count: int, sampling: Sampling | None = None, *, guess: bool = False) -> None:
+        self.cancelled = self.over = False
+        self.context: Any = None
+        self.sampler: Any = None
+        self.lookup = Lookup(len(prompt) + count) if guess else None
+        self.prompt, self.count, self.end = prompt, count, -1
+        self.sampling = sampling or Sampling()
+        self.text: list[int] = []
+
+    def begin(self, model: Any) -> None:
+        self.context, self.sampler = Context(list(self.prompt)), Sampler(self.sampling, self.prompt, model.vocabulary)
+
+    def accept(self, logits: Any, token: int) -> None:
+        self.text.append(token)
+        self.context.ids.append(token)
+        self.over = len(self.text) == self.count or token == self.end
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
+def native(folder: str, dtype: torch.dtype = torch.float32, *, int8: bool = False) -> Native:
+    plan = draw_up(Path(folder), dtype, torch.device("cpu"))
+    assert not isinstance(plan, str), plan
+    return Native(plan.build(dtype, int8=int8), 2**30)
+
+
+def run(model: Any, works: Sequence[Reply], together: int) -> list[list[int]]:
+    """All works, at most so many at the same time."""
+    scheduler, waiting, running = Scheduler(model), list(works), list[Reply]()
+    while waiting or running:
+        running += [waiting.pop(0) for _ in range(min(len(waiting), together - len(running)))]
+        scheduler.step(running)
+        for work in [work for work in running if work.over]:
+            scheduler.release(work)
+            running.remove(work)
+    return [work.text for work in works]
+
+
+def ours(model: Native, together: int = 32) -> Engine:
+    return lambda asked: run(model, [Reply(*one) for one in asked], together)
+
+
+def generate(folder: str) -> Engine:
+    model = module(folder)
+    return lambda asked: [written(model, [ids], count)[0] for ids, count in asked]
+
+
+def static(folder: str, size: int = 8) -> Engine:
+    """Batches in order of arrival, padded before, each as long as its longest reply."""
+    model = module(folder)
+
+    def work(asked: Sequence[Asked]) -> list[list[int]]:
+        found = []
+        for start in range(0, len(asked), size):
+            batch = asked[start : start + size]
+            rows = written(model, [ids for ids, _ in batch], max(count for _, count in batch))
+            found += [row[:count] for row, (_, count) in zip(rows, batch, strict=True)]
+        return found
+
+    return work
+
+
+def written(model: Any, prompts: list[list[int]], count: int) -> list[list[int]]:
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    with torch.inference_mode():
+        output = model.generate(ids, attention_mask=mask, max_new_tokens=count, do_sample=False, pad_token_id=0)
+    rows: list[list[int]] = output[:, longest:].tolist()
+    return rows
+
+
+def continuous(folder: str, dtype: torch.dtype = torch.float32) -> Engine:
+    """With room for all requests, and passes of 512 tokens, as ours."""
+    manager = module(folder, dtype).init_continuous_batching(
+        generation_config=GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=0, max_new_tokens=1),
+        continuous_batching_config=ContinuousBatchingConfig(max_batch_tokens=512, num_blocks=64),
+    )
+    manager.start()
+
+    def work(asked: Sequence[Asked]) -> list[list[int]]:
+        names = [manager.add_request(ids, max_new_tokens=count) for ids, count in asked]
+        found: dict[str, list[int]] = {}
+        while len(found) < len(names):
+            result = manager.get_result(timeout=1)
+            if result is not None and result.is_finished():
+                found[result.request_id] = result.generated_tokens
+        return [found[name] for name in names]
+
+    return work
