@@ -41,7 +41,8 @@ def task(model: str, settings: Settings) -> Task:
         return said.task if isinstance(said, Purpose) else said
     if _ID.fullmatch(model) is None:
         return "chat"
-    return next((name for pattern, name in _FAMILIES if pattern.match(model)), "chat")
+    known: list[Task] = [name for pattern, name in _FAMILIES if pattern.match(model)]
+    return known[0] if known else "chat"
 
 
 def capabilities(task: Task, settings: Settings) -> Capabilities:

@@ -95,7 +95,7 @@ def _modules(path: Path) -> dict[str, str]:
 def _how(table: Mapping[str, Any], path: Path) -> How:
     named = table.get("pooling_mode")
     wanted = [named] if isinstance(named, str) else [key for key, on in table.items() if on is True and "_mode_" in key]
-    known = [how for name in wanted if (how := _KEYS.get(name) or _NAMES.get(name)) is not None]
+    known: list[How] = [how for name in wanted if (how := _KEYS.get(name) or _NAMES.get(name)) is not None]
     if len(wanted) != 1 or not known:
         what = " and ".join(wanted) or "nothing"
         hint = f"One of {', '.join(sorted(set(_KEYS.values())))} can be done."

@@ -98,10 +98,10 @@ _NATIVE: Mapping[Kind, frozenset[Native]] = {
 @lru_cache(maxsize=64)
 def supposed(model: str) -> Purpose:
     """What a model of the hub that is not here yet is for, by the name of a family that is known."""
-    kind = next((kind for pattern, kind in _NAMES if pattern.match(model)), None)
-    if kind is None:
+    known: list[Kind] = [kind for pattern, kind in _NAMES if pattern.match(model)]
+    if not known:
         return Purpose("causal", completes=True, chats=True)
-    return Purpose(kind, frozenset({"translate"}) if kind == "seq2seq" else _NATIVE[kind])
+    return Purpose(known[0], frozenset({"translate"}) if known[0] == "seq2seq" else _NATIVE[known[0]])
 
 
 def _kind(folder: ModelFolder) -> Kind:
@@ -109,9 +109,9 @@ def _kind(folder: ModelFolder) -> Kind:
         return "vectors"
     config = folder.config
     names = [name for name in config.get("architectures") or () if isinstance(name, str)]
-    head = next((kind for name in names for pattern, kind in _HEADS if pattern.fullmatch(name)), None)
-    if head is not None:
-        return "entailment" if head == "labels" and entailment(folder) is not None else head
+    heads: list[Kind] = [kind for name in names for pattern, kind in _HEADS if pattern.fullmatch(name)]
+    if heads:
+        return "entailment" if heads[0] == "labels" and entailment(folder) is not None else heads[0]
     seq2seq = config.get("is_encoder_decoder", config.get("model_type") in _SEQ2SEQ)
     return "seq2seq" if seq2seq and not any(name.endswith("ForCausalLM") for name in names) else "causal"
 

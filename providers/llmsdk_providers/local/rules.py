@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any
 
 
-def rules(config: Any, ends: Collection[int], begin: int, read: Callable[[], Tensor], device: Any) -> Any:
+def rules(config: Any, ends: Collection[int], begin: int, read: Callable[[], Any], device: Any) -> Any:
     """The rules for the next token of replies that begin with ``begin`` ids of ours; empty where there are none.
 
     ``read`` gives what was read, a row for each reply. What ``config`` would force at the end is left out: a reply that
@@ -20,7 +17,7 @@ def rules(config: Any, ends: Collection[int], begin: int, read: Callable[[], Ten
     return LogitsProcessorList([*_against_repeats(config, read), *_against_tokens(config, ends, begin, device)])
 
 
-def _against_repeats(config: Any, read: Callable[[], Tensor]) -> Iterator[Any]:
+def _against_repeats(config: Any, read: Callable[[], Any]) -> Iterator[Any]:
     import transformers
 
     if config.encoder_repetition_penalty not in (None, 1.0):

@@ -228,6 +228,7 @@ def _accepted(work: Rewriting, tops: Sequence[Top], sound: Sequence[bool]) -> li
         parents = work.accept(tops)
     except Exception as error:  # noqa: BLE001 - see above
         work.fail(fault(error))
+        return []
     return [] if work.over else parents
 
 

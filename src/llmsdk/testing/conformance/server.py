@@ -92,7 +92,7 @@ class _TCP(ThreadingMixIn, TCPServer):
 class _Exchange(StreamRequestHandler):
     """One request and its reply."""
 
-    server: _TCP
+    server: _TCP  # pyright: ignore[reportIncompatibleVariableOverride] - it is what makes it
     disable_nagle_algorithm = True
     timeout = PATIENCE
 
