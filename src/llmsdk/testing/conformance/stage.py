@@ -95,8 +95,8 @@ class Stage:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.model = subject.model
-        self.heard = subject.heard
+        self.model: str = subject.model
+        self.heard: list[Heard] = subject.heard
         self._stack = ExitStack()
         self._scene: Callable[[Received], HTTPAnswer] = _nothing
 
