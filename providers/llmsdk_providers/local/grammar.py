@@ -24,6 +24,10 @@ SPACE = {"whitespace_pattern": r" |\n[ \t]{0,24}"}
 """White space between the parts of a value: a space, or a new line with its indent. If there were no bound, a model
 that has lost its way would write nothing else."""
 
+PLAIN = frozenset({"$defs", "$schema", "default", "description", "examples", "properties", "required", "title", "type"})
+"""Keywords of an object that are no rules but for its keys."""
+AS_IT_IS = frozenset({"allOf", "const", "default", "enum", "examples"})
+
 
 def installed() -> bool:
     """Whether replies can be held to a schema."""
@@ -44,10 +48,23 @@ def translated(schema: Mapping[str, Any]) -> str:
     if not installed():
         raise MissingExtra("local", needed_for="a reply that is held to a schema")
     try:
-        text = json.dumps({**schema, "x-guidance": SPACE}, allow_nan=False)
+        text = json.dumps({**_closed(schema), "x-guidance": SPACE}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the schema is no JSON: {error}", argument="output") from None
     return _translated(text)
+
+
+def _closed(schema: Any) -> Any:
+    """The schema with no more keys than it names, where it says nothing of others: a model that has lost its way would
+    go on with keys of its own."""
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # What other rules say beside the keys, or all of several schemas together, may well need more of them.
+    found = {key: value if key in AS_IT_IS else _closed(value) for key, value in schema.items()}
+    named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+    return {**found, "additionalProperties": False} if named and schema.keys() <= PLAIN else found
 
 
 @lru_cache(KEPT)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from llmsdk.errors import ConfigError, LLMError
+from llmsdk.errors import ConfigError, LLMError, UnknownModel
 from llmsdk.provider import CONTRACT, Capabilities, Provider
 from llmsdk.testing.conformance.case import Broken, Skip, case, expect, require
 from llmsdk.testing.conformance.stage import KEY, Stage
@@ -56,10 +56,14 @@ def name(stage: Stage) -> None:
 
 @case("class.capabilities", ABOUT)
 def capabilities(stage: Stage) -> None:
-    """capabilities answers for any model, the same each time, with options that a request really has."""
+    """capabilities answers the same each time, with options that a request really has, or says UnknownModel."""
     provider = _made(stage)
     for model in (stage.model, "a-model-that-nobody-knows"):
-        can = provider.capabilities(model)
+        try:
+            can = provider.capabilities(model)
+        except UnknownModel:
+            require(model != stage.model, f"Capabilities for {model!r}", "UnknownModel")
+            continue
         require(isinstance(can, Capabilities), f"Capabilities for {model!r}", can)
         expect("capabilities, asked again,", provider.capabilities(model), can)
         odd = can.options - set(Request.__dataclass_fields__)
