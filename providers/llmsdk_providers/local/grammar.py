@@ -61,9 +61,9 @@ def _closed(schema: Any) -> Any:
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    # What other rules say beside the keys, or all of several schemas together, may well need more of them.
     found = {key: value if key in AS_IT_IS else _closed(value) for key, value in schema.items()}
     named = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+    # What other rules say beside the keys, or all of several schemas together, may well need more of them.
     return {**found, "additionalProperties": False} if named and schema.keys() <= PLAIN else found
 
 
