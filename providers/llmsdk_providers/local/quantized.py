@@ -44,7 +44,7 @@ class Quantized:
         # A row of zeros becomes NaN here, then any number, and by its largest input zero again.
         largest = torch.linalg.vector_norm(x, float("inf"), -1, keepdim=True)
         multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
-        found: Tensor = multiply(x / largest, 1 / self.levels, 128, self.packed)
+        found: Tensor = multiply(x / largest, 1 / self.levels, self.levels + 1, self.packed)
         found *= largest
         return found if self.bias is None else found + self.bias
 
@@ -66,7 +66,7 @@ def quantize(weight: Tensor, bias: Tensor | None) -> Quantized | None:
 
 
 def _levels() -> int:
-    """Without VNNI the kernel adds pairs of products in 16 bits: half the steps keep it from running over."""
+    """Without VNNI the kernel adds pairs of products in 16 bits: inputs up to 127, zero at 64, never run over."""
     import torch
 
     has: Callable[[], bool] = torch.cpu._is_vnni_supported  # torch tells it nowhere else

@@ -39,9 +39,7 @@ class Runner:
         self._model = model
         self.device = device
         names = inspect.signature(model.forward).parameters
-        self._cache_name = next((name for name in ("past_key_values", "cache_params") if name in names), None)
-        if not _standard_cache(model):
-            self._cache_name = None
+        self._cache_name = cache_name(model) if _standard_cache(model) else None
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in names else {}
         self.embeddings = int(model.get_input_embeddings().weight.shape[0])
         head = model.get_output_embeddings()
@@ -123,10 +121,16 @@ class Runner:
         return {"input_ids": ids, "use_cache": bool(self._cache_name), **named}
 
     def _cuts_prompts(self) -> bool:
-        if self._cache_name != "past_key_values":
+        if self._cache_name is None or getattr(self._model, "_is_stateful", False):
             return False
         kinds = getattr(self._model.config.get_text_config(decoder=True), "layer_types", None)
         return kinds is None or _CHUNKED.issuperset(kinds)
+
+
+def cache_name(model: Any) -> str | None:
+    """What a model calls its cache, ``None`` if it takes none. From transformers 5.24 on that is ``cache``."""
+    names = inspect.signature(model.forward).parameters
+    return next((name for name in ("cache", "past_key_values", "cache_params") if name in names), None)
 
 
 def _standard_cache(model: Any) -> bool:

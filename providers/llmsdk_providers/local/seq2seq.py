@@ -16,6 +16,7 @@ from llmsdk_providers.local.beams import Top, Width
 from llmsdk_providers.local.faults import fault
 from llmsdk_providers.local.rewriting import Rewriting
 from llmsdk_providers.local.rules import rules
+from llmsdk_providers.local.runner import cache_name
 from llmsdk_providers.local.scheduler import not_a_number
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Seq2Seq:
     def __init__(self, module: Any, device: torch.device, beams: int | None = None) -> None:
         self._module = module
         self._device = device
+        self._cache_name = cache_name(module) or "past_key_values"
         config = module.generation_config
         self.embeddings = int(module.get_input_embeddings().weight.shape[0])
         self.start = _start(config, module.config)
@@ -186,7 +188,7 @@ class Seq2Seq:
             encoder_outputs=BaseModelOutput(last_hidden_state=batch.hidden),
             attention_mask=batch.mask,
             decoder_input_ids=self._tensor(given),
-            past_key_values=batch.cache,
+            **{self._cache_name: batch.cache},
             use_cache=True,
         )
         logits: Tensor = output.logits[:, -1].float()

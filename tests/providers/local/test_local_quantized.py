@@ -50,7 +50,8 @@ def test_it_is_nearly_the_same_map(rows: int, width: int, out: int, seed: int, b
     found, plain = quantized(out, width, bias=bias)
     x = random(rows, width, seed=seed) * 10.0 ** (seed % 7 - 3)
     # Of each product the input is off by half a step, and the weight by half a step of its own.
-    slack = (x.abs().amax(-1, keepdim=True) @ plain.weight.abs().amax(0, keepdim=True)) * width / 127
+    steps = (1 / found.levels + 1 / 127) / 2
+    slack = (x.abs().amax(-1, keepdim=True) @ plain.weight.abs().amax(0, keepdim=True)) * width * steps
     assert ((found(x) - plain(x)).abs() <= slack + 1e-5).all()
 
 

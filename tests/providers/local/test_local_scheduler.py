@@ -23,6 +23,7 @@ from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.prefix import Prefixes
+from llmsdk_providers.local.runner import cache_name
 from llmsdk_providers.local.sampler import Sampler, Sampling
 from llmsdk_providers.local.scheduler import Model, Scheduler
 
@@ -134,10 +135,11 @@ def alone(folder: Path, text: str) -> tuple[list[int], list[int]]:
     ids = tokenizer.encode(text)
     given, new = torch.tensor([ids]), []
     with torch.inference_mode():
+        name = cache_name(module) or ""
         output = module(given, use_cache=True)
         for _ in range(40):
             new.append(int(output.logits[0, -1].argmax()))
-            output = module(torch.tensor([new[-1:]]), past_key_values=output.past_key_values, use_cache=True)
+            output = module(torch.tensor([new[-1:]]), use_cache=True, **{name: output[name]})
     return ids, new
 
 
