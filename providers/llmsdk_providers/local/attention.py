@@ -7,7 +7,8 @@ values: they are always a dimension of the queries, so that keys are read once a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from llmsdk_providers.local.arena import Arena, Slot
@@ -32,6 +33,27 @@ class Crew(Protocol):
         ...
 
 
+Attend = Callable[[int, "Tensor", "Tensor", "int | None"], "Tensor"]
+"""``Crew.attend``, for all rows of a pass."""
+
+
+def in_turn(crews: Sequence[Crew]) -> Attend:
+    """Each crew with its own rows, which stand one behind the other."""
+    import torch
+
+    borders = [0, *accumulate(len(crew.ids) for crew in crews)]
+
+    def attend(layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
+        return torch.cat(
+            [
+                crew.attend(layer, query[start:end], kv[start:end], window)
+                for crew, start, end in zip(crews, borders, borders[1:], strict=False)
+            ]
+        )
+
+    return attend if len(crews) > 1 else crews[0].attend
+
+
 class Decodes:
     """One row each of several sequences of one arena: a single call over a plain view of all its slots."""
 
@@ -54,7 +76,7 @@ class Decodes:
         cache = cache[: self._used, :, :, : self._reach]
         whole = len(self.pieces) == self._used
         given = query if whole else query.new_zeros(self._used, *query.shape[1:]).index_copy_(0, self._slots, query)
-        found = _attention(given, cache[:, 0], cache[:, 1], self._mask(query, window))
+        found = attention(given, cache[:, 0], cache[:, 1], self._mask(query, window))
         return found if whole else found[self._slots]
 
     def _mask(self, like: Tensor, window: int | None) -> Tensor:
@@ -63,7 +85,7 @@ class Decodes:
 
         if window not in self._masks:
             ends = torch.zeros(self._used, dtype=torch.long).index_copy_(0, self._slots, self._at)
-            self._masks[window] = _causal(ends, self._reach, window, like)[:, None, None]
+            self._masks[window] = causal(ends, self._reach, window, like)[:, None, None]
         return self._masks[window]
 
 
@@ -85,10 +107,10 @@ class Chunk:
         start, end = self.positions.start, self.positions.stop
         cache = cache[:, :, :end, None]
         if (window is None or window >= end) and (start == 0 or start + 1 == end):
-            return _rows(query, cache, None, causal=start == 0)
+            return attend_rows(query, cache, None, causal=start == 0)
         if window not in self._masks:
-            self._masks[window] = _causal(torch.arange(start, end), end, window, query)
-        return _rows(query, cache, self._masks[window])
+            self._masks[window] = causal(torch.arange(start, end), end, window, query)
+        return attend_rows(query, cache, self._masks[window])
 
 
 class Branches:
@@ -97,53 +119,53 @@ class Branches:
     Nothing is kept of them.
     """
 
-    def __init__(self, slot: Slot, past: int, rows: Sequence[Sequence[int]]) -> None:
+    def __init__(self, past: int, rows: Sequence[Sequence[int]], kept: Callable[[int], Tensor]) -> None:
+        """``kept`` gives the keys and values of a layer for the ``past`` ids: ``[2, kv_heads, past, head_dim]``."""
         self.ids = [token for row in rows for token in row]
         self.positions = [past + n for row in rows for n in range(len(row))]
-        self._slot = slot
         self._past = past
+        self._kept = kept
         self._rows = rows
         self._masks: dict[int | None, Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
         import torch
 
-        past = self._slot.arena.kv[layer][self._slot.index, :, :, : self._past]
-        whole = torch.cat([past, kv.permute(1, 2, 0, 3)], 2)
-        return _rows(query, whole[:, :, :, None], self._mask(query, window))
+        whole = torch.cat([self._kept(layer), kv.permute(1, 2, 0, 3)], 2)
+        return attend_rows(query, whole[:, :, :, None], self._mask(query, window))
 
     def _mask(self, like: Tensor, window: int | None) -> Tensor:
         import torch
 
         if window not in self._masks:
-            ends = torch.tensor(self.positions)
-            past = _causal(ends, self._past, window, like)
-            own = torch.block_diag(*(torch.ones(len(row), len(row)) for row in self._rows)).bool()
+            ends = torch.tensor(self.positions, device=like.device)
+            past = causal(ends, self._past, window, like)
+            own = torch.block_diag(*(torch.ones(len(row), len(row)) for row in self._rows)).bool().to(like.device)
             far = ends[:, None] - ends >= (window or len(ends) + self._past)
             hidden = ~own | (ends[:, None] < ends) | far
             self._masks[window] = torch.cat([past, like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)], 1)
         return self._masks[window]
 
 
-def _causal(ends: Tensor, reach: int, window: int | None, like: Tensor) -> Tensor:
+def causal(ends: Tensor, reach: int, window: int | None, like: Tensor) -> Tensor:
     """``[rows, reach]`` to add to the scores: a row sees up to the place where it stands, at most ``window`` back."""
     import torch
 
-    places = torch.arange(reach)
+    places = torch.arange(reach, device=ends.device)
     hidden = places > ends[:, None]
     if window is not None:
         hidden |= places <= ends[:, None] - window
     return like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
 
 
-def _rows(query: Tensor, cache: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+def attend_rows(query: Tensor, cache: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
     """All rows of one sequence. ``cache`` is ``[2, kv_heads, tokens, 1, head_dim]``; ``causal`` if that is all."""
     heads = query.permute(1, 2, 0, 3)
     keys, values = cache.transpose(2, 3).expand(-1, -1, query.shape[2], -1, -1)
-    return _attention(heads, keys, values, mask, causal=causal).permute(2, 0, 1, 3)
+    return attention(heads, keys, values, mask, causal=causal).permute(2, 0, 1, 3)
 
 
-def _attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
     import torch
 
     return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)

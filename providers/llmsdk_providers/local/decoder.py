@@ -6,10 +6,9 @@ It computes what the module of transformers computes, in the same order, with fe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from llmsdk_providers.local.attention import Crew
+from llmsdk_providers.local.attention import Attend, Crew, in_turn
 from llmsdk_providers.local.shape import Shape, frequencies
 from llmsdk_providers.local.weights import Layer, Weights
 
@@ -24,7 +23,9 @@ class Decoder:
         self.shape = shape
         self.dtype = weights.embeddings.dtype
         self._weights = weights
-        self._frequencies, self._scale = frequencies(config)
+        self.device = weights.embeddings.device
+        found, self._scale = frequencies(config)
+        self._frequencies = found.to(self.device)
 
     def run(self, crews: Sequence[Crew], wanted: Sequence[int]) -> Tensor:
         """Compute all rows of ``crews``, in order, and give the float32 logits of those ``wanted``, in that order."""
@@ -33,25 +34,28 @@ class Decoder:
         with torch.inference_mode():
             ids = torch.tensor([token for crew in crews for token in crew.ids])
             positions = torch.tensor([place for crew in crews for place in crew.positions])
-            rows = self._rows(crews, self._weights.embeddings[ids], self._rotation(positions))
+            rows = self.rows(ids.to(self.device), positions.to(self.device), in_turn(crews))
             if list(wanted) != list(range(len(ids))):
                 rows = rows[torch.tensor(wanted, dtype=torch.long)]
-            return self._weights.head(self._norm(rows, self._weights.norm)).float()
+            return self.logits(rows)
 
-    def _rows(self, crews: Sequence[Crew], x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    def rows(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """What comes out of the last layer, ``[rows, hidden]``, of ids at their positions."""
         import torch
 
-        borders = [0, *accumulate(len(crew.ids) for crew in crews)]
+        x = self._weights.embeddings[ids]
+        rotation = self._rotation(positions)
         for number, layer in enumerate(self._weights.layers):
             query, kv = self._query_kv(layer, self._norm(x, layer.attention_norm), rotation)
-            seen = [
-                crew.attend(number, query[start:end], kv[start:end], self.shape.windows[number])
-                for crew, start, end in zip(crews, borders, borders[1:], strict=False)
-            ]
-            x = x + layer.out(seen[0].reshape(len(x), -1) if len(seen) == 1 else torch.cat(seen).flatten(1))
+            seen = attend(number, query, kv, self.shape.windows[number])
+            x = x + layer.out(seen.reshape(len(x), -1))
             gate, up = layer.gate_up(self._norm(x, layer.mlp_norm)).chunk(2, -1)
             x = x + layer.down(torch.nn.functional.silu(gate) * up)
         return x
+
+    def logits(self, rows: Tensor) -> Tensor:
+        """The float32 logits of what follows ``rows``."""
+        return self._weights.head(self._norm(rows, self._weights.norm)).float()
 
     def _query_kv(self, layer: Layer, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Queries ``[rows, kv_heads, group, head_dim]``; keys and values ``[rows, 2, kv_heads, head_dim]``."""

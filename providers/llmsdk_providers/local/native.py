@@ -90,7 +90,8 @@ class Native:
 
     def branches(self, context: Context, rows: Sequence[Sequence[int]]) -> list[Tensor]:
         """The float32 logits after each id of every row, each row continuing ``context``, which stays as it is."""
-        crew = Branches(context.home, context.computed, rows)
+        layers = list(context.home.layers())
+        crew = Branches(context.computed, rows, lambda layer: layers[layer][:, :, : context.computed])
         logits = self._decoder.run([crew], range(len(crew.ids)))
         return list(logits.split([len(row) for row in rows]))
 
@@ -107,9 +108,12 @@ class Blueprint:
     def parameters(self) -> int:
         return sum(prod(size) for size in expected(self.shape).values())
 
-    def build(self, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False) -> Decoder:
-        """Read the weights; ``show`` is given the numbers of the layers to go through."""
-        return Decoder(self.shape, load_weights(self.files, self.shape, dtype, show, int8=int8), self.config)
+    def build(
+        self, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False, device: torch.device | None = None
+    ) -> Decoder:
+        """Read the weights onto ``device``, the CPU if none is named; ``show`` is given the numbers of the layers."""
+        weights = load_weights(self.files, self.shape, dtype, show, int8=int8, device=device)
+        return Decoder(self.shape, weights, self.config)
 
 
 def draw_up(path: Path, dtype: torch.dtype, device: torch.device) -> Blueprint | str:

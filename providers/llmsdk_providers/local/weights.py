@@ -144,30 +144,36 @@ Progress = Callable[[Sequence[int]], Iterable[int]]
 
 
 def load_weights(
-    files: Files, shape: Shape, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False
+    files: Files,
+    shape: Shape,
+    dtype: torch.dtype,
+    show: Progress = iter,
+    *,
+    int8: bool = False,
+    device: torch.device | None = None,
 ) -> Weights:
     """All weights, for files that ``why_not_files`` has nothing against.
 
     ``int8`` keeps what is inside the layers in 8 bits; ``dtype`` is float32 then. Embeddings, norms and head stay wide.
     """
-    embeddings = files.read(EMBEDDINGS).to(dtype, copy=True)
-    fuse = partial(_quantized if int8 else _linear, files, dtype)
+    embeddings = files.read(EMBEDDINGS).to(device, dtype, copy=True)
+    fuse = partial(_quantized if int8 else _linear, files, embeddings)
     numbers = show(range(len(shape.windows)))
-    layers = tuple(_layer(files, shape, f"model.layers.{number}", dtype, fuse) for number in numbers)
-    return Weights(embeddings, layers, files.read(NORM).to(dtype, copy=True), _head(files, shape, embeddings))
+    layers = tuple(_layer(files, shape, f"model.layers.{number}", embeddings, fuse) for number in numbers)
+    return Weights(embeddings, layers, files.read(NORM).to(embeddings, copy=True), _head(files, shape, embeddings))
 
 
 def _head(files: Files, shape: Shape, embeddings: Tensor) -> Linear:
     import torch
 
     # A model that says it is tied and brings a head as well is tied only if the two are the same.
-    own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(embeddings.dtype), embeddings))
-    return _linear(files, embeddings.dtype, ["lm_head"]) if own else Linear(embeddings, rows=True)
+    own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(embeddings), embeddings))
+    return _linear(files, embeddings, ["lm_head"]) if own else Linear(embeddings, rows=True)
 
 
-def _layer(files: Files, shape: Shape, prefix: str, dtype: torch.dtype, fuse: Callable[..., Map]) -> Layer:
+def _layer(files: Files, shape: Shape, prefix: str, like: Tensor, fuse: Callable[..., Map]) -> Layer:
     def read(name: str) -> Tensor:
-        return files.read(f"{prefix}.{name}.weight").to(dtype, copy=True)
+        return files.read(f"{prefix}.{name}.weight").to(like, copy=True)
 
     def linear(names: str, *, bias: bool) -> Map:
         return fuse([f"{prefix}.{name}_proj" for name in names.split()], bias=bias)
@@ -189,8 +195,8 @@ def _qk_norm(query: Tensor, key: Tensor, shape: Shape) -> Tensor:
     return torch.cat([query.expand(shape.heads, -1), key.expand(shape.kv_heads, -1)])
 
 
-def _linear(files: Files, dtype: torch.dtype, names: Sequence[str], *, bias: bool = False) -> Linear:
-    """Several linear maps of the same input as one.
+def _linear(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = False) -> Linear:
+    """Several linear maps of the same input as one, of the dtype and on the device of ``like``.
 
     float32 is kept as ``[in, out]``: for a single row torch reads it a third faster that way. For bfloat16 it is no
     faster.
@@ -198,17 +204,17 @@ def _linear(files: Files, dtype: torch.dtype, names: Sequence[str], *, bias: boo
     import torch
 
     sizes = [files.shapes[f"{name}.weight"] for name in names]
-    rows = dtype != torch.float32
+    rows = like.dtype != torch.float32
     out, width = sum(size[0] for size in sizes), sizes[0][1]
-    weight = torch.empty((out, width) if rows else (width, out), dtype=dtype)
+    weight = like.new_empty((out, width) if rows else (width, out))
     parts = (weight if rows else weight.t()).split([size[0] for size in sizes])
     for part, name in zip(parts, names, strict=True):
         part.copy_(files.read(f"{name}.weight"))
-    biases = torch.cat([files.read(f"{name}.bias") for name in names]).to(dtype) if bias else None
+    biases = torch.cat([files.read(f"{name}.bias") for name in names]).to(like) if bias else None
     return Linear(weight, biases, rows)
 
 
-def _quantized(files: Files, dtype: torch.dtype, names: Sequence[str], *, bias: bool = False) -> Map:
+def _quantized(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = False) -> Map:
     """The same in 8 bits, unless that would lose too much."""
-    plain = _linear(files, dtype, names, bias=bias)
+    plain = _linear(files, like, names, bias=bias)
     return quantize(plain.weight.t(), plain.bias) or plain
