@@ -10,7 +10,7 @@ sequence left behind would get through any mask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,39 @@ class Memory:
     @property
     def free(self) -> int:
         return self.limit - self.taken
+
+
+class Copies:
+    """Keeps pages of a text as copies, which is little beside computing them.
+
+    So no running sequence refers to one, and any can be dropped at any time.
+    """
+
+    page = PAGE
+    parts = False
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    def room(self) -> bool:
+        return self._memory.free > 0
+
+    def keep(self, context: Context, start: int, end: int) -> list[Tensor]:
+        """Of each layer ``[2, kv_heads, PAGE, head_dim]``."""
+        kept = [layer[:, :, start:end].clone() for layer in context.home.layers()]
+        self._memory.taken += 1
+        return kept
+
+    def lend(self, context: Context, kept: Sequence[list[Tensor]], size: int) -> int:
+        """Copy what is kept into the slot of a context."""
+        import torch
+
+        for number, kv in enumerate(context.home.layers()):
+            kv[:, :, :size] = torch.cat([page[number] for page in kept], 2)[:, :, :size]
+        return size
+
+    def drop(self, kept: list[Tensor]) -> None:
+        self._memory.taken -= 1
 
 
 class Arenas:

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmsdk_providers.local.arena import PAGE, Arenas, Layout, Memory
+from llmsdk_providers.local.arena import PAGE, Arenas, Copies, Layout, Memory
 from llmsdk_providers.local.attention import Branches, crews
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.decoder import Decoder
@@ -33,7 +33,7 @@ class Native:
         layout = Layout(len(shape.windows), shape.kv_heads, shape.head_dim, decoder.dtype)
         self._decoder = decoder
         self.arenas = Arenas(layout, Memory(max(1, kv_bytes // layout.page_bytes)))
-        self.prefixes = Prefixes(self.arenas.memory)
+        self.prefixes = Prefixes(Copies(self.arenas.memory))
         self.embeddings = self.vocabulary = shape.vocabulary
 
     @property
@@ -57,7 +57,7 @@ class Native:
         """Whether one of ``others``, which are being computed, will spare a context a page or more."""
         ids = context.ids[:-1]
         shared = max((common(ids, other.ids) for other in others), default=0)
-        return shared >= PAGE and shared // PAGE * PAGE > self.prefixes.known(ids)
+        return shared >= PAGE and shared // PAGE > self.prefixes.known(ids) // PAGE
 
     def keep(self, context: Context) -> None:
         """Remember what is computed of a context, as far as memory reaches."""

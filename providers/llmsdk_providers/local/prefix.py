@@ -1,41 +1,61 @@
 """Texts that have been computed before, as a tree of pages: whoever begins like one of them begins where it ends.
 
-A page is ``PAGE`` ids with their keys and values, and a branch of the tree is a text. On the CPU a hit is a copy into
-the slot of the new sequence, which is little beside computing it; so no running sequence refers to a page, and a page
-can be dropped at any time. The least recently used goes first, and leaves go before what they hang from.
+A page is some ids with their keys and values, and a branch of the tree is a text. How the keys and values are kept is
+the affair of a ``Store``: copied, or shared. The least recently used page goes first, and leaves go before what they
+hang from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-from llmsdk_providers.local.arena import PAGE, Memory
 from llmsdk_providers.local.context import Context
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Ids = tuple[int, ...]
 
 
+class Store(Protocol):
+    """Where the keys and values of the tree are."""
+
+    page: int
+    """Ids of a page."""
+    parts: bool
+    """Pages that are not full are kept too."""
+
+    def room(self) -> bool:
+        """Whether one more page can be kept."""
+        ...
+
+    def keep(self, context: Context, start: int, end: int) -> Any:
+        """What a context has computed from ``start``, where a page begins, to ``end``."""
+        ...
+
+    def lend(self, context: Context, kept: Sequence[Any], size: int) -> int:
+        """Give a context that has nothing computed the first ``size`` ids of kept pages; how many it was given."""
+        ...
+
+    def drop(self, kept: Any) -> None:
+        """Let go of a kept page."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Page:
-    """A page of a text, and the pages that have followed it."""
+    """A page of a text, and the pages that have followed it. One that is not full has none."""
 
     ids: Ids
-    kv: list[Tensor] = field(repr=False)
-    """Of each layer ``[2, kv_heads, PAGE, head_dim]``."""
+    kept: Any = field(repr=False)
     before: Page | None = field(repr=False)
     after: dict[Ids, Page] = field(default_factory=dict, repr=False)
 
 
 class Prefixes:
-    """The tree. Its pages are counted in ``memory``."""
+    """The tree."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._first: dict[Ids, Page] = {}
         self._order: dict[Page, None] = {}
         """All pages, the least recently used first; each before the page that it hangs from."""
@@ -44,64 +64,81 @@ class Prefixes:
         return len(self._order)
 
     def known(self, ids: Sequence[int]) -> int:
-        """How many of the first ids stand in whole pages of the tree."""
-        return PAGE * sum(1 for _ in self._walk(ids))
+        """How many of the first ids stand in the tree."""
+        return self._found(ids)[1]
 
     def lend(self, context: Context) -> None:
-        """Copy what is known of a context, which has a slot and nothing computed; the last id stays to be computed."""
-        import torch
-
-        path = list(self._walk(context.ids))
-        size = len(path) * PAGE
-        if (more := self._closest(path[-1].after if path else self._first, context.ids[size:])) is not None:
-            path.append(more[0])
-            size += more[1]
+        """Give a context that has nothing computed what is known of it; the last id stays to be computed."""
+        path, size = self._found(context.ids)
         size = min(size, len(context.ids) - 1)
         if size > 0:
             self._touch(path)
-            for number, kv in enumerate(context.home.layers()):
-                kv[:, :, :size] = torch.cat([page.kv[number] for page in path], 2)[:, :, :size]
-            context.computed = size
+            context.computed = self._store.lend(context, [page.kept for page in path], size)
 
     def keep(self, context: Context) -> None:
-        """Copy the whole pages that a context has computed, as far as memory reaches."""
-        path = list(self._walk(context.ids[: context.computed]))
+        """Keep the pages that a context has computed, as far as memory reaches."""
+        ids, size = context.ids[: context.computed], self._store.page
+        path = list(self._walk(ids))
         self._touch(path)
-        for start in range(len(path) * PAGE, context.computed - PAGE + 1, PAGE):
-            if self._memory.free < 1 and (next(iter(self._order), None) in path or not self.drop()):
-                break
+        for start in range(len(path) * size, len(ids) if self._store.parts else len(ids) - size + 1, size):
+            end = min(start + size, len(ids))
             before = path[-1] if path else None
-            kv = [layer[:, :, start : start + PAGE].clone() for layer in context.home.layers()]
-            page = Page(tuple(context.ids[start : start + PAGE]), kv, before)
-            (self._first if before is None else before.after)[page.ids] = page
-            self._memory.taken += 1
+            if self._covered(before, ids[start:end]) or not self._make_room(path):
+                break
+            page = Page(tuple(ids[start:end]), self._store.keep(context, start, end), before)
+            self._forget_parts(before, page.ids)
+            self._after(before)[page.ids] = page
             path.append(page)
             self._touch(path)
 
     def drop(self) -> bool:
         """Forget the page that was used least recently; whether there was one."""
         page = next(iter(self._order), None)
-        if page is None:
-            return False
+        if page is not None:
+            self._forget(page)
+        return page is not None
+
+    def _forget(self, page: Page) -> None:
         assert not page.after
-        del (self._first if page.before is None else page.before.after)[page.ids], self._order[page]
-        self._memory.taken -= 1
-        return True
+        del self._after(page.before)[page.ids], self._order[page]
+        self._store.drop(page.kept)
+
+    def _after(self, page: Page | None) -> dict[Ids, Page]:
+        return self._first if page is None else page.after
+
+    def _covered(self, before: Page | None, ids: Sequence[int]) -> bool:
+        """Whether a page that is not full says nothing new."""
+        return len(ids) < self._store.page and any(common(page.ids, ids) == len(ids) for page in self._next(before))
+
+    def _forget_parts(self, before: Page | None, ids: Ids) -> None:
+        """Forget what a longer page says as well."""
+        for page in [page for page in self._next(before) if common(page.ids, ids) == len(page.ids)]:
+            self._forget(page)
+
+    def _next(self, before: Page | None) -> Iterator[Page]:
+        return iter(self._after(before).values())
+
+    def _make_room(self, path: Sequence[Page]) -> bool:
+        """Room for one more page, if need be in the place of others; not of those that it hangs from."""
+        return self._store.room() or (next(iter(self._order), None) not in path and self.drop())
+
+    def _found(self, ids: Sequence[int]) -> tuple[list[Page], int]:
+        """The pages that begin most like ``ids``, and how many ids they have in common."""
+        path = list(self._walk(ids))
+        size = len(path) * self._store.page
+        rest = ids[size : size + self._store.page]
+        pages = [(common(page.ids, rest), page) for page in self._next(path[-1] if path else None)]
+        more, page = max(pages, key=lambda one: one[0], default=(0, None))
+        return (path, size) if page is None or more == 0 else ([*path, page], size + more)
 
     def _walk(self, ids: Sequence[int]) -> Iterator[Page]:
-        after = self._first
-        for start in range(0, len(ids) - PAGE + 1, PAGE):
-            page = after.get(tuple(ids[start : start + PAGE]))
+        after, size = self._first, self._store.page
+        for start in range(0, len(ids) - size + 1, size):
+            page = after.get(tuple(ids[start : start + size]))
             if page is None:
                 return
             yield page
             after = page.after
-
-    def _closest(self, pages: dict[Ids, Page], ids: Sequence[int]) -> tuple[Page, int] | None:
-        """The page that begins most like ``ids``, and how many ids they have in common."""
-        found = [(common(page.ids, ids[:PAGE]), page) for page in pages.values()]
-        size, page = max(found, key=lambda one: one[0], default=(0, None))
-        return None if page is None or size == 0 else (page, size)
 
     def _touch(self, path: Sequence[Page]) -> None:
         for page in reversed(path):

@@ -18,7 +18,7 @@ from llmsdk.errors import LLMError, OutOfMemory
 from llmsdk.types import Request
 from llmsdk_providers.local import loader as loader_module
 from llmsdk_providers.local import scheduler as scheduler_module
-from llmsdk_providers.local.arena import PAGE, Arenas, Layout, Memory
+from llmsdk_providers.local.arena import PAGE, Arenas, Copies, Layout, Memory
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
@@ -401,7 +401,7 @@ class PrefixMachine(RuleBasedStateMachine):
     @initialize(pages=st.integers(4, 24))
     def begin(self, pages: int) -> None:
         self.memory = Memory(pages)
-        self.arenas, self.tree = Arenas(self.layout, self.memory), Prefixes(self.memory)
+        self.arenas, self.tree = Arenas(self.layout, self.memory), Prefixes(Copies(self.memory))
 
     texts = st.lists(st.sampled_from([1, 2]), min_size=1, max_size=4).map(
         lambda blocks: [block * 1000 + n for block in blocks for n in range(PAGE // 2)]
