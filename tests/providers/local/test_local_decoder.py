@@ -1,4 +1,5 @@
-"""Our own decoder against the module of transformers: the same tokens, and nearly the same logits."""
+"""Our own decoder against the module of transformers: the same tokens, and nearly the same logits; with its keys and
+values in arenas, and in pages."""
 
 from __future__ import annotations
 
@@ -8,10 +9,12 @@ from typing import Any
 
 import pytest
 from local_kit import load_reference, make_model, poison, reference_text
+from paged_kit import Harsh
 
 from llmsdk_providers.local.arena import PAGE
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
+from llmsdk_providers.local.paged import Paged
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 pytest.importorskip("transformers", reason="the local runtime needs transformers")
@@ -70,13 +73,23 @@ def native(folder: Path, dtype: Any = torch.float32) -> Native:
     return Native(plan.build(dtype), 2**26)
 
 
-def step(model: Native, context: Context, size: int) -> Any:
+def paged(folder: Path, dtype: Any = torch.float32) -> Paged:
+    plan = draw_up(folder, dtype, CPU)
+    assert isinstance(plan, Blueprint), plan
+    return Harsh(plan.build(dtype))
+
+
+Make = Callable[..., Native | Paged]
+both = pytest.mark.parametrize("make", [native, paged])
+
+
+def step(model: Native | Paged, context: Context, size: int) -> Any:
     assert model.place(context)
     rows = model.forward([Piece(context, size)])
     return rows[0] if len(rows) else None
 
 
-def greedy(model: Native, prompts: Sequence[list[int]], count: int, end: int, chunk: int) -> list[list[int]]:
+def greedy(model: Native | Paged, prompts: Sequence[list[int]], count: int, end: int, chunk: int) -> list[list[int]]:
     """All prompts in chunks, then all replies together."""
     contexts = [Context(list(ids)) for ids in prompts]
     while running := [c for c, ids in zip(contexts, prompts, strict=True) if len(c.ids) < len(ids) + count and c.todo]:
@@ -89,22 +102,24 @@ def greedy(model: Native, prompts: Sequence[list[int]], count: int, end: int, ch
     return [context.ids[len(ids) :] for context, ids in zip(contexts, prompts, strict=True)]
 
 
-def test_greedy_is_that_of_generate(folder: Path) -> None:
+@both
+def test_greedy_is_that_of_generate(folder: Path, make: Make) -> None:
     tokenizer, _ = load_reference(folder)
     wanted = [reference_text(folder, prompt, 40)[1] for prompt in PROMPTS]
     if "tied" not in folder.name:
         assert len({token for row in wanted for token in row}) > 10, "a model that repeats itself proves nothing"
     prompts = [tokenizer.encode(prompt) for prompt in PROMPTS]
     for chunk in (7, 200):
-        assert greedy(native(folder), prompts, 40, tokenizer.eos_token_id, chunk) == wanted
+        assert greedy(make(folder), prompts, 40, tokenizer.eos_token_id, chunk) == wanted
 
 
-def test_logits_are_those_of_the_module(folder: Path) -> None:
+@both
+def test_logits_are_those_of_the_module(folder: Path, make: Make) -> None:
     tokenizer, module = load_reference(folder)
     ids = tokenizer.encode("The children are happy. " * 6)
     with torch.inference_mode():
         theirs = module(torch.tensor([ids])).logits[0]
-    model, context = native(folder), Context(ids)
+    model, context = make(folder), Context(ids)
     for n in (1, 5, len(ids)):
         size = min(n, context.todo)
         model.place(context)
@@ -113,12 +128,13 @@ def test_logits_are_those_of_the_module(folder: Path) -> None:
     torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-4)
 
 
-def test_branches_are_continuations(folder: Path) -> None:
+@both
+def test_branches_are_continuations(folder: Path, make: Make) -> None:
     """Packed in one row after another, each has the logits that it has alone."""
     tokenizer, module = load_reference(folder)
     ids = tokenizer.encode("The weather is good today. " * 3)
     rows = [tokenizer.encode(text) for text in ("dog", "a big red ball " * 4, "x", "dog play")]
-    model, context = native(folder), Context(ids)
+    model, context = make(folder), Context(ids)
     step(model, context, len(ids))
     for row, ours in zip(rows, model.branches(context, rows), strict=True):
         with torch.inference_mode():
@@ -127,7 +143,8 @@ def test_branches_are_continuations(folder: Path) -> None:
     assert context.ids == ids
 
 
-def test_bfloat16_differs_by_rounding_only(tiny: Callable[[str], Path]) -> None:
+@both
+def test_bfloat16_differs_by_rounding_only(tiny: Callable[[str], Path], make: Make) -> None:
     tokenizer, module = load_reference(tiny("qwen3"))
     ids = tokenizer.encode("Once upon a time there was a dog")
     with torch.inference_mode():
@@ -135,16 +152,17 @@ def test_bfloat16_differs_by_rounding_only(tiny: Callable[[str], Path]) -> None:
         theirs = module.to(torch.bfloat16)(torch.tensor([ids])).logits[0, -1].float().log_softmax(-1)
     module.to(torch.float32)
     load_reference.cache_clear()
-    ours = step(native(tiny("qwen3"), torch.bfloat16), Context(ids), len(ids)).log_softmax(-1)
+    ours = step(make(tiny("qwen3"), torch.bfloat16), Context(ids), len(ids)).log_softmax(-1)
     assert (ours - exact).abs().mean() < 1.5 * (theirs - exact).abs().mean() + 0.01
 
 
-def test_a_real_model_is_close_to_its_module(stories: Path) -> None:
+@both
+def test_a_real_model_is_close_to_its_module(stories: Path, make: Make) -> None:
     tokenizer, module = load_reference(stories)
     ids = tokenizer.encode("Once upon a time, there was a little girl named Lily. " * 3)
     with torch.inference_mode():
         theirs = module(torch.tensor([ids])).logits[0, -1]
-    ours = step(native(stories), Context(ids), len(ids))
+    ours = step(make(stories), Context(ids), len(ids))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from local_kit import ask, finish_of, load_reference, scores
+from paged_kit import Harsh, check
 
 from llmsdk.errors import LLMError, OutOfMemory
 from llmsdk.types import Request
@@ -22,6 +23,7 @@ from llmsdk_providers.local.arena import PAGE, Arenas, Copies, Layout, Memory
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
+from llmsdk_providers.local.paged import Paged
 from llmsdk_providers.local.prefix import Prefixes
 from llmsdk_providers.local.runner import cache_name
 from llmsdk_providers.local.sampler import Sampler, Sampling
@@ -101,7 +103,7 @@ def native(folder: Path, pages: int = 1000) -> Native:
     return Native(decoder, pages * size)
 
 
-def run(model: Native, works: Sequence[Reply], start: Sequence[int] = (), leave: Sequence[int] = ()) -> int:
+def run(model: Native | Paged, works: Sequence[Reply], start: Sequence[int] = (), leave: Sequence[int] = ()) -> int:
     """Step until all are over; each joins at its step of ``start`` and is cancelled at its step of ``leave``."""
     scheduler, running, waiting, n = Scheduler(model), [], list(works), 0
     joins = dict(zip(works, start, strict=False))
@@ -117,12 +119,20 @@ def run(model: Native, works: Sequence[Reply], start: Sequence[int] = (), leave:
             if work.over:
                 scheduler.release(work)
         running, n = [work for work in running if not work.over], n + 1
-        memory = model.arenas.memory
-        assert memory.taken <= memory.limit
-        assert memory.taken == len(model.prefixes) + sum(a.slots * a.capacity // PAGE for a in model.arenas)
+        check_memory(model, [work.context for work in running if work.context is not None])
         assert n < 10_000
-    assert all(not arena.owners for arena in model.arenas), "no slot is lost"
     return n
+
+
+def check_memory(model: Native | Paged, contexts: Sequence[Context]) -> None:
+    """What is taken is what is in use, and nothing is lost."""
+    if isinstance(model, Paged):
+        return check(model, contexts)
+    memory = model.arenas.memory
+    assert memory.taken <= memory.limit
+    assert memory.taken == len(model.prefixes) + sum(a.slots * a.capacity // PAGE for a in model.arenas)
+    assert sum(len(arena.owners) for arena in model.arenas) == sum(context.home is not None for context in contexts)
+    return None
 
 
 TEXTS = ["dog " * 20, "dog " * 20 + "The weather is good", "dog " * 40, "Once upon", "x", "def add(a, b):\n" * 9]
@@ -162,6 +172,7 @@ def alone(folder: Path, text: str) -> tuple[list[int], list[int]]:
     kind=st.sampled_from(["llama", "qwen3", "mistral"]),
     guess=st.sampled_from([None, "looks up", "foresees"]),
 )
+@pytest.mark.parametrize("memory", ["arenas", "pages"])
 def test_any_schedule_leaves_every_text_as_it_is_alone(
     tiny: Callable[[str], Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -170,6 +181,7 @@ def test_any_schedule_leaves_every_text_as_it_is_alone(
     budget: int,
     kind: str,
     guess: str | None,
+    memory: str,
 ) -> None:
     """Arrivals, lengths, cancellations, chunks, hits of the prefix cache, guesses right and wrong, and so little memory
     that some start anew."""
@@ -180,7 +192,8 @@ def test_any_schedule_leaves_every_text_as_it_is_alone(
         size = len(prompt) + count
         lookup = {None: None, "looks up": Lookup(size), "foresees": Foresight([*prompt, *said][:size], n)}[guess]
         works.append(Reply(prompt, count, lookup=lookup))
-    run(native(tiny(kind), pages), works, [start for *_, start, _ in plan], [leave for *_, leave in plan])
+    model = native(tiny(kind), pages) if memory == "arenas" else Harsh(build(tiny(kind)), 2 * pages)
+    run(model, works, [start for *_, start, _ in plan], [leave for *_, leave in plan])
     for work, (text, count, _, leave) in zip(works, plan, strict=True):
         assert work.error is None
         assert work.text == alone(tiny(kind), text)[1][: len(work.text)]

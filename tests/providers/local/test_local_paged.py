@@ -1,0 +1,337 @@
+"""Memory in pages, and passes that are graphs: each against the plain way of doing the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from local_kit import load_reference
+from paged_kit import Harsh, check, taped
+
+from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.graphs import again
+from llmsdk_providers.local.native import Blueprint, draw_up
+from llmsdk_providers.local.paged import ROWS, SHORT, Paged, batch
+from llmsdk_providers.local.passes import Gathered, Run, Told, Varlen, best
+
+torch = pytest.importorskip("torch", reason="the local runtime needs torch")
+pytest.importorskip("transformers", reason="the local runtime needs transformers")
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+
+def made(folder: Path, **options: Any) -> Harsh:
+    plan = draw_up(folder, torch.float32, CPU)
+    assert isinstance(plan, Blueprint), plan
+    return Harsh(plan.build(torch.float32), **options)
+
+
+def ids(folder: Path, text: str) -> list[int]:
+    found: list[int] = load_reference(folder)[0].encode(text)
+    return found
+
+
+def said(model: Paged, prompts: Sequence[list[int]], count: int) -> list[list[int]]:
+    """Greedy replies, all prompts and then all tokens together."""
+    contexts = [Context(list(prompt)) for prompt in prompts]
+    for _ in range(count):
+        assert all(model.place(context) for context in contexts)
+        logits = model.forward([Piece(context, context.todo) for context in contexts])
+        for context, row in zip(contexts, logits, strict=True):
+            context.ids.append(int(row.argmax()))
+    for context in contexts:
+        model.release(context)
+    return [context.ids[len(prompt) :] for context, prompt in zip(contexts, prompts, strict=True)]
+
+
+# --- what a pass is told ------------------------------------------------------------------------------------------
+
+
+def test_a_pass_is_told_where_everything_goes() -> None:
+    runs = [Run([7, 8, 9], 3, [5, 2]), Run([6], 0, [4])]
+    told = Told.blank([3, 1, 1], 2, CPU)
+    told.numbers.fill_(99)
+    told.tell(runs, page=4)
+    assert told.ids.tolist() == [7, 8, 9, 6, 0]
+    assert told.positions.tolist() == [3, 4, 5, 0, 0]
+    assert told.slots.tolist() == [23, 8, 9, 16, 0], "pages 5 and 2, then 4, then that of nobody"
+    assert told.ends.tolist() == [6, 1, 1]
+    assert told.borders.tolist() == [0, 3, 4, 5]
+    assert told.tables.tolist() == [[5, 2], [4, 0], [0, 0]]
+    assert told.longest == 3
+
+
+@given(rows=st.integers(1, ROWS))
+def test_batches_have_few_sizes_and_little_to_spare(rows: int) -> None:
+    assert rows <= batch(rows) <= min(ROWS, max(rows, rows * 3 // 2))
+    assert batch(batch(rows)) == batch(rows)
+
+
+def test_batches_of_all_sizes() -> None:
+    assert sorted({batch(rows) for rows in range(1, 65)}) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+
+
+@given(pages=st.integers(1, 5000))
+def test_tables_have_few_widths(pages: int) -> None:
+    assert pages <= Gathered().width(pages) < 2 * pages
+    assert pages <= Varlen().width(pages) <= max(16, 4 * pages)
+    assert (Varlen().width(pages).bit_length() - 1) % 2 == 0
+
+
+# --- attention ----------------------------------------------------------------------------------------------------
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9)), min_size=1, max_size=4),
+    window=st.one_of(st.none(), st.integers(1, 12)),
+    page=st.sampled_from([1, 4, 8]),
+    seed=st.integers(0, 9),
+)
+@settings(deadline=None)
+def test_pages_hold_what_a_plain_cache_holds(
+    sizes: list[tuple[int, int]], window: int | None, page: int, seed: int
+) -> None:
+    """Each row against attention written out, over keys and values that were never in pages; a run at a time and a row
+    at a time."""
+    torch.manual_seed(seed)
+    kv_heads, group, size = 2, 3, 4
+    pages = sum(-(-(past + rows) // page) for past, rows in sizes) + 1
+    cache = torch.full((pages, page, 2, kv_heads, size), torch.nan)
+    numbers = iter((torch.randperm(pages - 1) + 1).tolist())
+    runs, wanted, queries = [], [], []
+    for past, rows in sizes:
+        end = past + rows
+        table = [next(numbers) for _ in range(-(-end // page))]
+        kv, query = torch.randn(end, 2, kv_heads, size), torch.randn(rows, kv_heads, group, size)
+        for place in range(end):
+            cache[table[place // page], place % page] = kv[place]
+        runs.append(Run([0] * rows, past, table))
+        queries.append(query)
+        for n in range(rows):
+            first = 0 if window is None else max(0, past + n + 1 - window)
+            seen = kv[first : past + n + 1]
+            scores = torch.einsum("hgd,thd->hgt", query[n], seen[:, 0]) / size**0.5
+            wanted.append(torch.einsum("hgt,thd->hgd", scores.softmax(-1), seen[:, 1]))
+    attention = Gathered(page)
+    for told_runs in (runs, [row for run in runs for row in run.rows()]):
+        told = Told.blank([len(run.ids) for run in told_runs], attention.width(max(len(r.table) for r in runs)), CPU)
+        told.tell(told_runs, page)
+        torch.testing.assert_close(attention(torch.cat(queries), cache, told, window), torch.stack(wanted))
+
+
+def test_without_a_gpu_the_plain_way_is_best() -> None:
+    assert isinstance(best(64, torch.bfloat16, CPU), Gathered)
+
+
+# --- graphs -------------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_that_is_repeated_says_what_a_pass_says(tiny: Callable[[str], Path]) -> None:
+    """With nothing of Python in it but what was there when it was made, and garbage in its memory in between."""
+    folder = tiny("mistral")
+    prompts = [ids(folder, text) for text in ("Once upon", "x", "dog " * 12)]
+    model = made(folder)
+    assert said(model, prompts, 40) == said(made(folder, capture=again), prompts, 40)
+    assert len(model._passes) > 2, "of several widths"
+    before = dict(model._passes)
+    said(model, prompts[::-1], 40)
+    assert model._passes == before, "made once"
+
+
+def test_a_result_is_where_the_last_one_was() -> None:
+    """The plain way forgets as a graph does, so that who keeps a result too long is found without a GPU."""
+    x = torch.zeros(3)
+    for capture in (again, taped):
+        work = capture(lambda: x + 1)
+        first = work()
+        x.fill_(4)
+        assert work() is first
+        assert first.tolist() == [5, 5, 5]
+        x.zero_()
+
+
+def test_the_tape_has_teeth() -> None:
+    """What a graph of CUDA would do wrong, or refuse, this one does wrong or refuses."""
+    state, x = [1.0], torch.zeros(1)
+    work = taped(lambda: x + state[0])
+    state[0] = 2.0
+    assert work().item() == 1.0
+    for wrong in (lambda: x * torch.tensor([1.0]), lambda: x + float(x), lambda: x[x > 0], lambda: x[x.nonzero()]):
+        for inference in (False, True):
+            with pytest.raises(AssertionError, match="from Python"), torch.inference_mode(inference):
+                taped(wrong)
+
+
+def test_short_pieces_are_graphs_and_long_ones_are_not(tiny: Callable[[str], Path]) -> None:
+    model = made(tiny("llama"))
+    short, long = Context([3] * SHORT), Context([3] * (SHORT + 1))
+    assert model.place(short)
+    assert model.place(long)
+    model.forward([Piece(short, SHORT)])
+    assert [rows for rows, _ in model._passes] == [batch(SHORT)]
+    model.forward([Piece(long, SHORT + 1)])
+    assert len(model._passes) == 1
+
+
+def test_more_rows_than_the_largest_graph(tiny: Callable[[str], Path]) -> None:
+    model, prompts = made(tiny("llama")), [[1 + n % 300, 5] for n in range(ROWS)]
+    together = said(model, prompts, 2)
+    assert [said(model, [prompt], 2)[0] for prompt in prompts[:3]] == together[:3]
+
+
+# --- pages that are shared ----------------------------------------------------------------------------------------
+
+
+def test_full_pages_are_shared_and_the_rest_is_copied(tiny: Callable[[str], Path]) -> None:
+    model, text = made(tiny("llama"), page=16), list(range(1, 41))
+    first = Context([*text, 7])
+    assert model.place(first)
+    model.forward([Piece(first, first.todo)])
+    model.keep(first)
+    second = Context([*text, 8, 9])
+    assert model.place(second)
+    assert second.computed == second.lent == 40
+    assert second.home[:2] == first.home[:2]
+    assert second.home[2] != first.home[2]
+    check(model, [first, second])
+    alone = made(tiny("llama"))
+    twin = Context([*text, 8, 9])
+    assert alone.place(twin)
+    ours, theirs = model.forward([Piece(second, 2)]), alone.forward([Piece(twin, 42)])
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_the_last_id_is_computed_in_a_page_of_its_own(tiny: Callable[[str], Path]) -> None:
+    """Else one sequence would write into what another reads."""
+    model, text = made(tiny("llama"), page=16), list(range(1, 33))
+    first, second = Context(list(text)), Context(list(text))
+    assert model.place(first)
+    model.forward([Piece(first, 32)])
+    model.keep(first)
+    assert model.place(second)
+    assert second.computed == 31
+    assert second.home[0] == first.home[0]
+    assert second.home[1] != first.home[1]
+
+
+def test_a_beginning_that_fills_no_page_is_known_too(tiny: Callable[[str], Path]) -> None:
+    model, text = made(tiny("llama"), page=256), list(range(1, 101))
+    first = Context(list(text))
+    assert model.place(first)
+    model.forward([Piece(first, 60)])
+    model.keep(first)
+    model.forward([Piece(first, 40)])
+    model.keep(first)
+    model.release(first)
+    assert len(model.prefixes) == 1, "the longer says what the shorter said"
+    second = Context([*text[:80], 3, 3])
+    assert model.place(second)
+    assert second.computed == 80
+
+
+def test_those_who_begin_alike_wait_for_the_first(tiny: Callable[[str], Path]) -> None:
+    model, text = made(tiny("llama"), page=256), list(range(1, 101))
+    first, second, other = Context([*text, 1]), Context([*text, 2, 3]), Context([9, 9, 9])
+    assert model.place(first)
+    assert model.soon(second, [first])
+    assert not model.soon(other, [first])
+    model.forward([Piece(first, 101)])
+    model.keep(first)
+    assert not model.soon(second, [first])
+
+
+class PagesMachine(RuleBasedStateMachine):
+    """Pages and tree against a plain model: what a sequence has is known from its ids alone."""
+
+    contexts = st.lists(st.sampled_from([1, 2]), min_size=1, max_size=4).map(
+        lambda blocks: [block * 1000 + n for block in blocks for n in range(6)]
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live: list[Context] = []
+
+    @initialize(pages=st.integers(4, 20))
+    def begin(self, pages: int) -> None:
+        shape = SimpleNamespace(windows=(None, None), kv_heads=1, head_dim=1, numbers_per_token=4, vocabulary=1)
+        self.model = Harsh(SimpleNamespace(shape=shape, dtype=torch.float32, device=CPU), pages, page=8)
+
+    @rule(ids=contexts)
+    def arrive(self, ids: list[int]) -> None:
+        context = Context(ids)
+        if self.model.place(context):
+            assert context.computed < len(ids)
+            self.live.append(context)
+        else:
+            assert self.live, "whoever is alone has room"
+
+    @rule(n=st.integers(0, 99), size=st.integers(1, 30))
+    def compute(self, n: int, size: int) -> None:
+        if self.live:
+            context = self.live[n % len(self.live)]
+            for place in range(context.computed, min(len(context.ids), context.computed + size)):
+                for number, kv in enumerate(self.model.pool.kv):
+                    kv[context.home[place // 8], place % 8] = float(context.ids[place] + number * 10**6)
+                context.computed = place + 1
+
+    @rule(n=st.integers(0, 99), ids=contexts)
+    def write(self, n: int, ids: list[int]) -> None:
+        if self.live:
+            context = self.live[n % len(self.live)]
+            context.ids.extend(ids)
+            if len(context.ids) > self.model.longest or not self.model.place(context):
+                del context.ids[-len(ids) :]
+
+    @rule(n=st.integers(0, 99))
+    def keep(self, n: int) -> None:
+        if self.live:
+            context = self.live[n % len(self.live)]
+            self.model.keep(context)
+            assert self.model.prefixes.known(context.ids[: context.computed]) == context.computed
+
+    @rule(n=st.integers(0, 99))
+    def leave(self, n: int) -> None:
+        if self.live:
+            self.model.release(self.live.pop(n % len(self.live)))
+
+    @rule()
+    def drop(self) -> None:
+        self.model.prefixes.drop()
+
+    @invariant()
+    def each_has_its_own_text(self) -> None:
+        for context in self.live:
+            assert len(context.home) * 8 >= context.computed
+            for number, kv in enumerate(self.model.pool.kv):
+                ids = torch.tensor(context.ids[: context.computed]) + number * 10**6
+                found = kv[context.home].flatten(0, 1)[: context.computed].flatten(1)
+                assert torch.equal(found, ids[:, None].expand(-1, 2).float())
+
+    @invariant()
+    def the_tree_says_what_its_pages_hold(self) -> None:
+        for page in self.model.prefixes._order if hasattr(self, "model") else ():
+            found = self.model.pool.kv[0][page.kept, : len(page.ids), 0, 0, 0]
+            assert found.tolist() == list(page.ids)
+
+    @invariant()
+    def every_use_is_counted(self) -> None:
+        if hasattr(self, "model"):
+            check(self.model, self.live)
+
+    def teardown(self) -> None:
+        if hasattr(self, "model"):
+            for context in self.live:
+                self.model.release(context)
+            while self.model.prefixes.drop():
+                pass
+            assert self.model.pool.free == self.model.pool.limit
+
+
+PagesMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestPages = PagesMachine.TestCase
