@@ -152,7 +152,8 @@ def host(engine: str, folder: str) -> Result:
         together, whole_prompts, embeddings, vocabulary, longest = True, False, 4096, 4096, 10**6
 
         def __init__(self) -> None:
-            self.logits = cycle(torch.randn(64, 32, 4096, generator=torch.Generator().manual_seed(0)))
+            # As uneven as those of a model that has learnt something.
+            self.logits = cycle(4 * torch.randn(64, 32, 4096, generator=torch.Generator().manual_seed(0)))
 
         def place(self, context: Context) -> bool:
             context.home = 1

@@ -557,6 +557,17 @@ def test_doctor_ends_with_1_where_something_configured_cannot_be_used(
     assert hint in mend
 
 
+def test_doctor_says_how_a_model_runs_that_is_configured_or_named(capsys: Any, place: Path) -> None:
+    pytest.importorskip("torch", reason="the local runtime needs torch")
+    code, told = doctor(capsys, place, 'default = "local:pocket"')
+    assert code == 0
+    assert "local:pocket our own decoder, in float32 on cpu" in told
+    (place / "any.toml").write_text("")
+    code, out, _ = say(capsys, "doctor", "--config", "any.toml", "local:pocket")
+    assert (code, "our own decoder" in out) == (0, True)
+    assert say(capsys, "doctor", "--config", "any.toml", "local:./gone")[0] == 1
+
+
 def test_doctor_misses_the_extra_of_a_provider_that_needs_it(
     capsys: Any, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,16 @@ class CountsExactly(Protocol):
 
 
 @runtime_checkable
+class Describes(Protocol):
+    def describe(self, model: str) -> str | None:
+        """How a model would run here, in a few words for people; ``None`` where that is not known yet.
+
+        Nothing is loaded or sent. Raises the error that keeps the model from running, where that is known.
+        """
+        ...
+
+
+@runtime_checkable
 class Translates(Protocol):
     def translate(self, request: Request, to: str, source: str | None, io: IO) -> AsyncIterator[Event]:
         """Yield the translation of ``request.input`` as text, ``Usage`` where known, and ``Finish`` when it is whole.
@@ -325,6 +335,7 @@ __all__ = [
     "Classifies",
     "Counts",
     "CountsExactly",
+    "Describes",
     "Embeds",
     "Frames",
     "HTTPProvider",

@@ -39,27 +39,20 @@ class Context:
         return found
 
 
-@dataclass(frozen=True, slots=True)
 class Piece:
     """The next ``size`` ids of a context, to be computed in one step."""
 
-    context: Context
-    size: int
+    __slots__ = ("context", "end", "last", "size", "wanted")
+
+    def __init__(self, context: Context, size: int) -> None:
+        self.context = context
+        self.size = size
+        self.end = context.computed + size
+        self.last = self.end == len(context.ids)
+        """The context is computed whole after it."""
+        self.wanted = 1 + context.guesses if self.last else 0
+        """How many of its last ids what follows is asked for: the very last one, and those before guesses."""
 
     @property
     def ids(self) -> Sequence[int]:
-        return self.context.ids[self.context.computed : self.end]
-
-    @property
-    def end(self) -> int:
-        return self.context.computed + self.size
-
-    @property
-    def last(self) -> bool:
-        """The context is computed whole after it."""
-        return self.end == len(self.context.ids)
-
-    @property
-    def wanted(self) -> int:
-        """How many of its last ids what follows is asked for: the very last one, and those before guesses."""
-        return 1 + self.context.guesses if self.last else 0
+        return self.context.ids[self.end - self.size : self.end]

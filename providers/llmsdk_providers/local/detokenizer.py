@@ -29,8 +29,8 @@ class Codec:
         self.special = frozenset(tokenizer.all_special_ids) | {key for key, token in added.items() if token.special}
         kinds = _decoder_kinds(tokenizer)
         self._byte_level = kinds == ["ByteLevel"]
-        self._byte_fallback = "ByteFallback" in kinds
-        self.guesses = not (self._byte_level or self._byte_fallback)
+        self.byte_fallback = "ByteFallback" in kinds
+        self.guesses = not (self._byte_level or self.byte_fallback)
         """Bytes cannot be told from text, so that a trailing U+FFFD is taken for half a character."""
 
     def raw(self, token: int) -> bytes | None:
@@ -112,6 +112,8 @@ class Detokenizer:
         text = self._utf8.decode(raw)
         self._held.append(token)
         if text:
+            if text == " " and not self._shown and self._codec.byte_fallback:
+                text = self._codec.decode(self._held)  # a decoder may take away a space at the beginning of a text
             self._shown, self._held = self._held[-LOOK_BACK:], []
         return text
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from weakref import WeakSet
 
 from llmsdk.errors import ClientClosed, EngineDead, LLMError
+from llmsdk.io import wakeups
 from llmsdk_providers.local.faults import copied
 
 EXIT_PATIENCE = 10.0
@@ -169,8 +170,9 @@ class Engine:
                     with self._wake:
                         self._running.remove(work)
             # Only now, so that who sees the end of a work no longer finds it running.
-            for work in works:
-                work.deliver()
+            with wakeups.gathered():
+                for work in works:
+                    work.deliver()
 
     def _admit(self) -> tuple[Work, ...]:
         """The works to advance now; none when it is time to end."""
@@ -191,9 +193,10 @@ class Engine:
             self._waiting.clear()
         if not self._loaded.done():
             self._loaded.set_exception(error if isinstance(error, LLMError) else self._death())
-        for work in works:
-            work.fail(copied(error) if isinstance(error, ClientClosed) else self._death())
-            work.deliver()
+        with wakeups.gathered():
+            for work in works:
+                work.fail(copied(error) if isinstance(error, ClientClosed) else self._death())
+                work.deliver()
 
     def _death(self) -> EngineDead:
         error = EngineDead(

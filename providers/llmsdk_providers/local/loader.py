@@ -101,11 +101,36 @@ def load_runner(folder: ModelFolder, settings: LocalSettings) -> Model:
         raise _fault(error, folder) from error
 
 
+def described(folder: ModelFolder, settings: LocalSettings) -> str:
+    """Which way the model takes and why, in words. Its weights are not read.
+
+    Raises:
+        ConfigError, Unsupported: as ``load_runner``.
+    """
+    require_libraries(str(folder.path))
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    where = f"in {str(dtype).removeprefix('torch.')} on {device}"
+    made_for = purpose(folder)
+    if made_for.kind != "causal":
+        return f"the module of transformers, {where}: it was made to {' and '.join(made_for.verbs)}"
+    check_config(folder)
+    reason = why_module(folder, settings)
+    if reason is not None:
+        return f"the module of transformers, {where}, each request by itself: {reason}"
+    return f"our own decoder, {where}{', its layers in 8 bits' if settings.quantize else ''}"
+
+
 def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
-    """Why the model runs through the module of transformers; ``None`` if it runs in our own, faster decoder."""
+    """Why the model runs through the module of transformers; ``None`` if it runs in our own, faster decoder.
+
+    Raises:
+        Unsupported: ``quantize`` for a model or a machine that cannot.
+    """
     device = choose_device(settings.device)
     with _LOADING, _quiet():
         plan = draw_up(folder.path, choose_dtype(settings.dtype, device), device)
+    _check_quantize(settings, plan)
     return plan if isinstance(plan, str) else None
 
 

@@ -16,6 +16,7 @@ from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
 from llmsdk_providers.local.grammar import installed, translated
+from llmsdk_providers.local.loader import described
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.models import OpenModel, Shelf, on_disk
 from llmsdk_providers.local.reader import longest
@@ -82,6 +83,15 @@ class Local(Verbs):
     def count(self, request: Request) -> TokenCount:
         """The tokens of the request by the model's own tokenizer, which the first call loads."""
         return TokenCount(len(self._shelf.get(request.model).texts().prompt(request).ids), "local")
+
+    def describe(self, model: str) -> str | None:
+        """Whether a model runs in our own decoder or through its module of transformers, and why.
+
+        Raises:
+            Unsupported: ``quantize`` for a model that has no 8 bits here.
+        """
+        folder = self._shelf.get(model).folder()
+        return None if folder is None else described(folder, self.settings)
 
     async def models(self, io: IO) -> AsyncIterator[Event]:
         """What needs no download: ``pocket``, what has been opened, and the hub's cache."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MAX_LOGPROBS = 20
 """Alternatives that a token may report."""
+BLOCK = 64
+"""Tokens whose chances are added up together."""
+LIKELY = 256
+"""Tokens among which those of ``top_p`` mostly are; where they are not, all are sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,9 @@ class Sampler:
             self._seen[list(prompt)] = True
         counts = sampling.presence_penalty or sampling.frequency_penalty
         self._counts = torch.zeros(vocabulary) if counts else None
-        self.plain = sampling.temperature == 0 and self._bias is self._seen is self._counts is matcher is None
+        self.adjusts = not (self._bias is self._seen is self._counts is None)
+        """It has a bias or penalties."""
+        self.plain = sampling.temperature == 0 and matcher is None and not self.adjusts
         """It takes the most probable token, and that is all."""
 
     def adjusted(self, logits: Tensor) -> Tensor:
@@ -139,20 +145,39 @@ def pick(samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
     ``None`` where they are no numbers: a NaN or an infinity, or nothing but minus infinity, at least of what a grammar
     allows.
     """
-    import torch
-
-    best = logits.max(-1)  # of anything with a NaN it is NaN
-    sound: list[bool] = best.values.isfinite().tolist()
-    tokens: list[int] = best.indices.tolist()
-    if rows := [n for n, sampler in enumerate(samplers) if sound[n] and not sampler.plain]:
+    tokens = best(logits)
+    rows = [n for n, sampler in enumerate(samplers) if tokens[n] is not None and not sampler.plain]
+    if rows:
         chosen = [samplers[n] for n in rows]
-        scores = torch.stack([sampler.adjusted(logits[n]) for n, sampler in zip(rows, chosen, strict=True)])
+        scores = _adjusted(chosen, logits[rows])
         possible = _keep_allowed(chosen, scores)
         for n, sampler, token, good in zip(rows, chosen, _draw(chosen, scores), possible, strict=True):
-            tokens[n], sound[n] = token, good
+            tokens[n] = token if good else None
             if good:
                 sampler.saw(token)
-    return [token if good else None for token, good in zip(tokens, sound, strict=True)]
+    return tokens
+
+
+def best(logits: Tensor) -> list[int | None]:
+    """The most probable token of each row; ``None`` where there are numbers that are none, or only minus infinity.
+
+    By numpy, which finds it ten times as fast as torch, and takes a NaN for the largest number.
+    """
+    import numpy as np
+
+    rows = logits.numpy()
+    tokens = rows.argmax(1)
+    sound = np.isfinite(rows[np.arange(len(rows)), tokens])
+    found: list[int | None] = tokens.tolist()
+    return found if sound.all() else [token if good else None for token, good in zip(found, sound, strict=True)]
+
+
+def _adjusted(samplers: Sequence[Sampler], logits: Tensor) -> Tensor:
+    """The logits after bias and penalties, each row by its sampler; in place."""
+    for n, sampler in enumerate(samplers):
+        if sampler.adjusts:
+            logits[n] = sampler.adjusted(logits[n])
+    return logits
 
 
 def _keep_allowed(samplers: Sequence[Sampler], scores: Tensor) -> list[bool]:
@@ -174,14 +199,37 @@ def _draw(samplers: Sequence[Sampler], scores: Tensor) -> list[int]:
     tokens: list[int] = scores.argmax(-1).tolist()
     rows = [n for n, sampler in enumerate(samplers) if sampler.rule.temperature > 0]
     if rows:
-        rules = [samplers[n].rule for n in rows]
         points = torch.tensor([[samplers[n].random.random()] for n in rows], dtype=torch.double)
-        sums = _chances(rules, scores[rows]).double().cumsum(-1)
-        # Where the sum first goes beyond the point, the chance is above 0; the end itself must not be reached.
-        points = torch.minimum(points * sums[:, -1:], sums[:, -1:].nextafter(torch.zeros((), dtype=torch.double)))
-        for n, token in zip(rows, torch.searchsorted(sums, points, right=True)[:, 0].tolist(), strict=True):
+        chances = _chances([samplers[n].rule for n in rows], scores[rows])
+        for n, token in zip(rows, _fallen(points, chances), strict=True):
             tokens[n] = token
     return tokens
+
+
+def _fallen(points: Tensor, chances: Tensor) -> list[int]:
+    """The tokens on which ``points`` of the way through all chances fall: first the block of tokens, then the token."""
+    import torch
+
+    blocks = torch.nn.functional.pad(chances, (0, -chances.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    sums = blocks.sum(-1, dtype=torch.double)
+    block, points = _first_beyond(points * sums.sum(-1, keepdim=True), sums)
+    inside, _ = _first_beyond(points, blocks[torch.arange(len(blocks)), block[:, 0]].double())
+    found: list[int] = (block * BLOCK + inside)[:, 0].tolist()
+    return found
+
+
+def _first_beyond(points: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the running sum first goes beyond a point, so that the chance is above 0; and what is left of the point.
+
+    Anywhere, if no chance is.
+    """
+    import torch
+
+    sums = chances.cumsum(-1)
+    # Rounding must lead neither to the end itself nor before the beginning.
+    points = torch.minimum(points.clamp_min(0), sums[:, -1:].nextafter(sums.new_zeros(())))
+    at = torch.searchsorted(sums, points, right=True).clamp_max(sums.shape[-1] - 1)
+    return at, points - (sums.gather(-1, at) - chances.gather(-1, at))
 
 
 def _chances(rules: Sequence[Sampling], scores: Tensor) -> Tensor:
@@ -206,7 +254,7 @@ def _keep_top_k(rules: Sequence[Sampling], scores: Tensor) -> None:
     rows = [n for n, rule in enumerate(rules) if rule.top_k is not None and rule.top_k < scores.shape[-1]]
     if rows:
         places = torch.tensor([[rules[n].top_k or 0] for n in rows]) - 1
-        least = scores[rows].topk(int(places.max()) + 1).values.gather(-1, places)
+        least = _largest(scores[rows], int(places.max()) + 1).gather(-1, places)
         scores[rows] = scores[rows].masked_fill(scores[rows] < least, -math.inf)
 
 
@@ -215,11 +263,24 @@ def _keep_top_p(rules: Sequence[Sampling], chances: Tensor) -> None:
 
     rows = [n for n, rule in enumerate(rules) if rule.top_p is not None and rule.top_p < 1]
     if rows:
-        ordered, order = chances[rows].sort(descending=True, stable=True)
-        before = ordered.cumsum(-1) - ordered
         most = torch.tensor([[rules[n].top_p or 0.0] for n in rows])
-        kept = ordered.masked_fill(before >= most, 0.0)
-        chances[rows] = torch.zeros_like(kept).scatter_(-1, order, kept)
+        kept = chances[rows]
+        for count in (LIKELY, kept.shape[-1]):
+            ordered = _largest(kept, min(count, kept.shape[-1]))
+            sums = ordered.cumsum(-1)
+            if (sums[:, -1:] >= most).all():
+                break
+        last = (sums - ordered < most).sum(-1, keepdim=True) - 1
+        chances[rows] = kept.masked_fill(kept < ordered.gather(-1, last), 0.0)
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """The ``count`` largest values of each row, in order. numpy sorts several times as fast as torch."""
+    import numpy as np
+    import torch
+
+    top = np.partition(values.numpy(), -count, 1)[:, -count:]
+    return torch.from_numpy(np.sort(top, 1)[:, ::-1].copy())
 
 
 def logprobs(logits: Tensor, token: int, top: int) -> tuple[float, list[tuple[int, float]]]:

@@ -144,14 +144,18 @@ class Scheduler:
         contexts = [context for _, context in works]
         writing, reading, spare = [], [], BUDGET - len(works)
         for work, context in works:
-            if context.home is not None and context.todo == 1 and work.lookup is not None and spare > 0:
-                context.guess(work.lookup.guess(context.ids)[:spare])
-                spare -= context.guesses
-            if context.home is not None and context.todo == 1 + context.guesses and self._grow(work, context, contexts):
-                writing.append((work, Piece(context, context.todo)))
-            elif context.todo and not work.over:
+            todo = context.todo
+            if todo == 1 and context.home is not None:
+                if work.lookup is not None and spare > 0:
+                    context.guess(work.lookup.guess(context.ids)[:spare])
+                    spare -= context.guesses
+                if self._grow(work, context, contexts):
+                    writing.append((work, Piece(context, 1 + context.guesses)))
+                    continue
+            if todo and not work.over:
                 reading.append((work, context))
-        return writing + self._share(self._placed(reading), BUDGET - sum(piece.size for _, piece in writing))
+        budget = BUDGET - sum([piece.size for _, piece in writing])
+        return writing + self._share(self._placed(reading), budget) if reading else writing
 
     def _grow(self, work: Work, context: Context, contexts: Sequence[Context]) -> bool:
         """Make room for one more id, if need be in the place of those that came last."""
@@ -162,14 +166,11 @@ class Scheduler:
         return context.home is not None
 
     def _place(self, work: Work, context: Context) -> bool:
-        placed = False
-
-        def place() -> None:
-            nonlocal placed
-            placed = self._model.place(context)
-
-        self._guard(work, place)
-        return placed
+        try:
+            return self._model.place(context)
+        except Exception as error:  # noqa: BLE001 - see below
+            work.fail(fault(error))
+            return False
 
     def _placed(self, works: Iterable[tuple[Work, Context]]) -> list[tuple[Work, Context]]:
         """Those that have memory, or get it now. Where one must wait for it, those behind it wait too.
@@ -227,25 +228,29 @@ class Scheduler:
 
     def _give(self, works: Sequence[Work], logits: Any) -> None:
         """Choose the next tokens in one pass over all rows. If it fails, each by itself, as above."""
-        ends = [*accumulate(1 + work.context.guesses for work in works if work.context is not None)]
-        starts = [0, *ends[:-1]]
+        sizes = [1 + work.context.guesses for work in works if work.context is not None]
+        whole = len(logits) == len(works)
+        rows = logits.unbind() if whole else logits.split(sizes)
         try:
-            tokens = self._pick(works, logits if len(works) == ends[-1] else logits[starts])
+            tokens = self._pick(works, logits if whole else logits[[*accumulate(sizes[:-1], initial=0)]])
         except Exception as error:  # noqa: BLE001 - see above
             found = fault(error)
             if len(works) == 1:
                 works[0].fail(found)
             else:
-                for work, start, end in zip(works, starts, ends, strict=True):
-                    self._give([work], logits[start:end])
+                for work, row in zip(works, rows, strict=True):
+                    self._give([work], row[None] if whole else row)
             return
-        for n, (work, start, end) in enumerate(zip(works, starts, ends, strict=True)):
-            if n in tokens and tokens[n] is None:
-                work.fail(not_a_number())
-            elif end - start == 1:
-                self._guard(work, work.accept, logits[start], tokens.get(n))
-            else:
-                self._guard(work, self._follow, work, logits[start:end], tokens[n])
+        for work, row, token, size in zip(works, rows, tokens, sizes, strict=True):
+            try:
+                if token is None and work.sampler is not None:
+                    raise not_a_number()
+                if size == 1:
+                    work.accept(row if whole else row[0], token)
+                else:
+                    self._follow(work, row, token)
+            except Exception as error:  # noqa: BLE001 - see above
+                work.fail(fault(error))
 
     def _follow(self, work: Work, logits: Any, token: int | None) -> None:
         """Go on with the guesses as far as they are right. ``token`` is the first, of as many rows as there may be."""
@@ -267,13 +272,16 @@ class Scheduler:
             self._model.retract(context, context.computed - len(guesses) + right)
             work.lookup.judge(len(guesses), right)
 
-    def _pick(self, works: Sequence[Work], logits: Any) -> dict[int, int | None]:
-        """Of those that have a sampler the next token, by their number."""
-        rows = {n: sampler for n, work in enumerate(works) if (sampler := work.sampler) is not None}
-        if not rows:
-            return {}
-        given = logits if len(rows) == len(works) else logits[list(rows)]
-        return dict(zip(rows, pick(list(rows.values()), given), strict=True))
+    def _pick(self, works: Sequence[Work], logits: Any) -> list[int | None]:
+        """The next token of those that have a sampler."""
+        rows = [n for n, work in enumerate(works) if work.sampler is not None]
+        samplers = [work.sampler for work in works if work.sampler is not None]
+        if len(rows) == len(works):
+            return pick(samplers, logits)
+        found: list[int | None] = [None] * len(works)
+        for n, token in zip(rows, pick(samplers, logits[rows]) if rows else (), strict=True):
+            found[n] = token
+        return found
 
     def _guard(self, work: Work, step: Callable[..., None], *given: Any) -> None:
         try:

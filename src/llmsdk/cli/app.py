@@ -209,9 +209,15 @@ def models(
 
 
 @app.command(name="doctor")
-def doctor_command(*, config: ConfigFile = None) -> None:
+def doctor_command(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models to look at beside those that are configured.", show_default=False)
+    ] = None,
+    *,
+    config: ConfigFile = None,
+) -> None:
     """Say what is configured, where each value came from, and what is installed. Never shows a secret."""
-    raise typer.Exit(doctor.report(config))
+    raise typer.Exit(doctor.report(config, models or ()))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,11 @@ PLAIN = frozenset({"kind", "device", "dtype", "quantize", "organization", "proje
 Row = tuple[str, str, str]
 
 
-def report(path: Path | None) -> int:
+def report(path: Path | None, models: Iterable[str] = ()) -> int:
     """Print everything. 0; 1 where a provider that is configured cannot be used; 2 where the configuration is broken.
 
-    A provider is configured that has a table, or that ``default`` or an alias names. One that is only installed may
-    lack its key.
+    A provider is configured that has a table, or that ``default``, an alias or ``models`` names. One that is only
+    installed may lack its key.
     """
     console = Console(highlight=False)
     _section(console, "installed", _installed())
@@ -52,15 +52,17 @@ def report(path: Path | None) -> int:
         _section(console, "configuration", [("[red]broken[/]", escape(printable(error.message)), "")])
         console.print(f"[dim]{escape(printable(in_shell(error)[1]))}[/]")
         return 2
-    return _report_providers(console, registry)
+    return _report_providers(console, registry, _wanted(config, models))
 
 
-def _report_providers(console: Console, registry: Any) -> int:
-    wanted = _wanted(registry.config)
-    faults = {name: fault for name in _names(registry) if (fault := _fault(registry, name, wanted.get(name, ())))}
-    _section(
-        console, "providers", (_provider(registry, name, faults.get(name), name in wanted) for name in _names(registry))
-    )
+def _report_providers(console: Console, registry: Any, wanted: Mapping[str, Sequence[str]]) -> int:
+    names = sorted({*(item.name for item in registry.installed()), *wanted})
+    faults = {name: fault for name in names if (fault := _fault(registry, name, wanted.get(name, ())))}
+    rows = (_provider(registry, name, faults.get(name), name in wanted) for name in names)
+    _section(console, "providers", rows)
+    usable = {name: models for name, models in wanted.items() if name not in faults}
+    if described := list(_models(registry, usable)):
+        _section(console, "models", described)
     broken = {name: fault for name, fault in faults.items() if name in wanted}
     if broken:
         _section(console, "to be mended", _mending(broken))
@@ -170,18 +172,15 @@ def _address(url: str) -> str:
 # --- providers --------------------------------------------------------------------------------------------------
 
 
-def _wanted(config: Any) -> dict[str, list[str]]:
-    """The providers that are configured, each with the models that ``default`` and the aliases name of it."""
+def _wanted(config: Any, models: Iterable[str]) -> dict[str, list[str]]:
+    """The providers that are configured, each with the models that ``default``, aliases and ``models`` name of it."""
     wanted: dict[str, list[str]] = {name: [] for name in config.providers}
-    for target in (config.default, *(target for alias in config.models.values() for target in alias.targets)):
+    targets = (target for alias in config.models.values() for target in alias.targets)
+    for target in dict.fromkeys((config.default, *targets, *models)):
         if target is not None and target not in config.models:
             name, _, model = target.partition(":")
             wanted.setdefault(name, []).append(model)
     return wanted
-
-
-def _names(registry: Any) -> list[str]:
-    return sorted({*(item.name for item in registry.installed()), *_wanted(registry.config)})
 
 
 def _fault(registry: Any, name: str, models: Iterable[str]) -> LLMError | None:
@@ -193,9 +192,24 @@ def _fault(registry: Any, name: str, models: Iterable[str]) -> LLMError | None:
         provider = registry.provider(name)
         for model in models:
             provider.capabilities(model)
+            _described(provider, model)
     except LLMError as error:
         return error
     return None
+
+
+def _models(registry: Any, wanted: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+    """How each model would run, of providers that say so."""
+    for name, models in wanted.items():
+        for model in models:
+            if told := _described(registry.provider(name), model):
+                yield escape(printable(f"{name}:{model}")), escape(printable(told)), ""
+
+
+def _described(provider: Any, model: str) -> str | None:
+    from llmsdk.provider import Describes
+
+    return provider.describe(model) if isinstance(provider, Describes) else None
 
 
 def _provider(registry: Any, name: str, fault: LLMError | None, wanted: bool) -> Row:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from llmsdk.io import Clock, HTTPReply, HTTPRequest
+from llmsdk.io import Clock, HTTPReply, HTTPRequest, wakeups
 from llmsdk.io.pools import Pools
 
 T = TypeVar("T")
@@ -103,7 +102,7 @@ def is_asyncio() -> bool:
 
 
 def _waking(event: Any) -> Callable[[Future[Any]], None]:
-    """A callback for worker threads that sets an event of the running loop. A loop that is gone needs no waking."""
+    """A callback for worker threads that sets an event of the running loop."""
     import asyncio
 
     try:
@@ -113,11 +112,7 @@ def _waking(event: Any) -> Callable[[Future[Any]], None]:
 
         soon = trio.lowlevel.current_trio_token().run_sync_soon
 
-    def wake(_: Future[Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # trio.RunFinishedError is one
-            soon(event.set)
-
-    return wake
+    return lambda _: wakeups.call(soon, event.set)
 
 
 __all__ = ["LoopIO", "is_asyncio"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from local_kit import gpt2_tokenizer, make_tokenizer, mistral_tokenizer, tiktoken_tokenizer
 
@@ -98,6 +98,8 @@ def test_any_ids_of_a_byte_level_tokenizer(own: Any, ids: list[int]) -> None:
 
 @settings(max_examples=120, deadline=None)
 @given(ids=st.lists(st.one_of(st.integers(0, 511), st.integers(3, 258)), max_size=40))
+@example([35])  # a space as a byte, which the decoder takes away at the beginning
+@example([35, 35, 400])
 def test_any_ids_of_a_byte_fallback_tokenizer(stories_tokenizer: Any, ids: list[int]) -> None:
     """Text and order survive; only broken UTF-8 may show another number of replacement characters."""
     text, whole = "".join(streamed(stories_tokenizer, ids)), decoded(stories_tokenizer, ids)

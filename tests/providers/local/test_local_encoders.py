@@ -410,6 +410,11 @@ def test_what_a_name_on_the_hub_promises() -> None:
     assert supposed("Qwen/Qwen3-0.6B").chats
 
 
+def test_what_is_said_of_how_it_runs(local: Local, models: Callable[[str], Path]) -> None:
+    told = local.describe(str(models("labels")))
+    assert told == "the module of transformers, in float32 on cpu: it was made to classify"
+
+
 def test_quantize_is_not_for_them(fresh: Callable[..., Local], models: Callable[[str], Path]) -> None:
     with pytest.raises(Unsupported, match="classify"):
         classify(fresh(quantize="int8"), models("labels"), "dog")

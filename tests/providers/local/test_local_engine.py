@@ -17,6 +17,8 @@ from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.scheduler import Scheduler
 
+torch = pytest.importorskip("torch", reason="the local runtime needs torch")
+
 PATIENCE = 30.0
 
 
@@ -39,10 +41,10 @@ class Nothing:
     def release(self, context: Context) -> None:
         context.home, context.computed = None, 0
 
-    def forward(self, pieces: Sequence[Piece]) -> list[None]:
+    def forward(self, pieces: Sequence[Piece]) -> Any:
         for piece in pieces:
             piece.context.computed = piece.end
-        return [None] * len(pieces)
+        return torch.zeros(len(pieces), 1)
 
     def branches(self, context: Context, rows: object) -> Any:
         raise AssertionError(rows)
@@ -366,13 +368,13 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
         "from llmsdk_providers.local.context import Context\n"
         "from llmsdk_providers.local.engine import Engine\n"
         "from llmsdk_providers.local.scheduler import Scheduler\n"
-        "import threading, time\n"
+        "import threading, time, torch\n"
         "class Nothing:\n"
         "    together = True\n"
         "    whole_prompts = False\n"
         "    def soon(self, context, others): return False\n"
         "    def place(self, context): context.home = 1\n"
-        "    def forward(self, pieces): time.sleep(0.01); return [None]\n"
+        "    def forward(self, pieces): time.sleep(0.01); return torch.zeros(1, 1)\n"
         "class Endless:\n"
         "    cancelled = over = False\n"
         "    context = sampler = lookup = None\n"

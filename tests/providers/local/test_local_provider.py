@@ -30,7 +30,7 @@ from llmsdk.errors import (
     UnknownModel,
     Unsupported,
 )
-from llmsdk.io import Clock, Timeouts
+from llmsdk.io import Clock, Timeouts, wakeups
 from llmsdk.io.drive import iterate
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
@@ -158,6 +158,17 @@ def test_which_way_a_model_takes_and_why(fresh: Callable[..., Local], tiny: Call
         folder = open_folder(tiny(kind), kind)
         assert loader_module.why_module(folder, settings) == reason
         assert type(loader_module.load_runner(folder, settings)).__name__ == ("Native" if reason is None else "Runner")
+
+
+def test_the_way_in_words(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
+    assert fresh().describe(str(tiny("qwen3"))) == "our own decoder, in float32 on cpu"
+    assert fresh(quantize="int8").describe("pocket") == "our own decoder, in float32 on cpu, its layers in 8 bits"
+    assert fresh(dtype="bfloat16").describe(str(tiny("gpt2"))) == (
+        "the module of transformers, in bfloat16 on cpu, each request by itself: the architecture is gpt2"
+    )
+    assert fresh().describe("org/not-here") is None
+    with pytest.raises(Unsupported, match="the architecture is gpt2"):
+        fresh(quantize="int8").describe(str(tiny("gpt2")))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -358,6 +369,21 @@ async def test_many_at_once_on_a_loop(local: Local, tiny: Callable[[str], Path])
         for _ in range(8):
             group.start_soon(one)
     assert texts == [alone] * 8
+
+
+@pytest.mark.anyio
+async def test_a_step_wakes_a_loop_once_however_many_wait_on_it(
+    fresh: Callable[..., Local], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, model, tells = fresh(), str(tiny("llama")), []
+    tell = wakeups._tell
+    monkeypatch.setattr(wakeups, "_tell", lambda *given: (tells.append(given), tell(*given))[1])
+    async with anyio.create_task_group() as group:
+        for n in range(8):
+            request = Request(model, "dog " * (n + 1), max_tokens=60)
+            group.start_soon(collect, provider.generate(request, LoopIO()))
+    # One more for each request that waited for the model to be loaded.
+    assert len(tells) <= provider._shelf.get(model).load.steps + 8 < 150
 
 
 @pytest.mark.anyio

@@ -67,7 +67,7 @@ class Words:
     """A codec whose ids are words."""
 
     special: frozenset[int] = frozenset()
-    guesses = False
+    guesses = byte_fallback = False
 
     def __init__(self, *words: bytes | str) -> None:
         self.words = words
