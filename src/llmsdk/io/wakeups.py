@@ -23,7 +23,8 @@ _HERE = _Gathered()
 @contextlib.contextmanager
 def gathered() -> Iterator[None]:
     """What this thread has loops call meanwhile, they are told at the end, each all of it at once."""
-    _HERE.calls = calls = {}
+    calls: dict[Soon, list[Call]] = {}
+    _HERE.calls = calls
     try:
         yield
     finally:
