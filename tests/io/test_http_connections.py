@@ -16,10 +16,10 @@ from typing import Any
 
 import anyio
 import pytest
-from wire import Peer, ask, clean, echo, post, timed
+from wire import Peer, ask, clean, echo, post, proxy, timed
 
 from llmsdk.errors import ClientClosed, ConnectFailed, Disconnected
-from llmsdk.io import closing
+from llmsdk.io import closing, protocol
 from llmsdk.io.drive import Steps, drive
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.pools import Pools
@@ -318,20 +318,27 @@ async def test_cancelling_at_any_moment_loses_nothing(serve: Any, server_tls: An
 
 
 @pytest.mark.anyio
-async def test_cancelling_between_connecting_and_sending(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = serve(echo)
-    request = post(server.url, max_connections=1)
-    connect = LoopNetwork.connect_tcp
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_cancelling_between_connecting_and_sending(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, proxied: bool
+) -> None:
+    server, middle = serve(echo), serve(proxy)
+    way = {"proxy": f"http://127.0.0.1:{middle.port}"} if proxied else {}
+    request = post(server.url, max_connections=1, **way)
     scope = anyio.CancelScope()
 
-    async def cancelled(self: LoopNetwork, *args: Any, **options: Any) -> Any:
-        stream = await connect(self, *args, **options)
-        scope.cancel()
-        return stream
+    def cancelled(connect: Any) -> Any:
+        async def connecting(*args: Any, **options: Any) -> Any:
+            stream = await connect(*args, **options)
+            scope.cancel()
+            return stream
+
+        return connecting
 
     io = LoopIO()
     with monkeypatch.context() as patch, scope:
-        patch.setattr(LoopNetwork, "connect_tcp", cancelled)
+        patch.setattr(LoopNetwork, "connect_tcp", cancelled(LoopNetwork.connect_tcp))
+        patch.setattr(protocol, "dial", cancelled(protocol.dial))
         await ask(io, request)
     assert scope.cancelled_caught
     assert await ask(io, request, timed(3)) == (200, b"{}")

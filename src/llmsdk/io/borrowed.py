@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from llmsdk.errors import ConfigError, LLMError
 from llmsdk.io import Clock, HTTPReply, HTTPRequest
@@ -20,14 +20,9 @@ class _Body:
         self._loop = loop
         self._parts = response.aiter_bytes() if loop else response.iter_bytes()
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
+    async def more(self) -> bytes:
         self._clock.left("receive")
-        data = await anext(self._parts) if self._loop else next(self._parts, None)
-        if data is None:
-            raise StopAsyncIteration
+        data = await anext(self._parts, b"") if self._loop else next(self._parts, b"")
         self._clock.received += len(data)
         return cast("bytes", data)
 
@@ -49,7 +44,7 @@ async def send(request: HTTPRequest, clock: Clock, to: Address, *, loop: bool) -
     Raises:
         ConfigError: the object is no client, or one for the other face.
     """
-    from llmsdk.io.http import Reply, checked, headers_of
+    from llmsdk.io.exchange import Reply, checked, headers_of
 
     client = request.options.client
     _check(client, loop)

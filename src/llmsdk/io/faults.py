@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from llmsdk.errors import ConfigError, ConnectFailed, Disconnected, InvalidBody, LLMError, Redirected
 from llmsdk.io import Clock
-from llmsdk.io.limit import Expired, NotHTTP, Unreachable
+from llmsdk.io.limit import Expired, Lost, NotHTTP, Unreachable
 from llmsdk.io.redact import redact
 from llmsdk.io.route import Address, Proxy
 
@@ -51,6 +51,8 @@ def translate(error: Exception, clock: Clock, place: Place) -> LLMError:
             return disconnected(clock, place, "another request on the same HTTP/2 connection ran out of time")
         case Unreachable():
             return unreachable(error.cause, place)
+        case Lost():
+            return disconnected(clock, place, str(error))
         case NotHTTP() if clock.sent:
             return not_http(error.data, place)
         case NotHTTP():

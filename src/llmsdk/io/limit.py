@@ -45,6 +45,14 @@ class Broken(Fault):
     """The connection failed while reading."""
 
 
+class Unsent(Fault):
+    """The connection broke while writing. The peer may have replied before."""
+
+
+class Lost(Fault):
+    """The connection ended where the reply had not, or what came of it cannot be read. The text says which."""
+
+
 class NotHTTP(Fault):
     """The first bytes of the peer are no HTTP reply."""
 
@@ -129,4 +137,17 @@ def first_bytes(tls: Any) -> bytes:
     return b"" if tls is not None and tls.selected_alpn_protocol() == "h2" else b"HTTP/"
 
 
-__all__ = ["SLICE", "Broken", "Expired", "Fault", "Limit", "NotHTTP", "Unreachable", "Wait", "first_bytes", "readable"]
+__all__ = [
+    "SLICE",
+    "Broken",
+    "Expired",
+    "Fault",
+    "Limit",
+    "Lost",
+    "NotHTTP",
+    "Unreachable",
+    "Unsent",
+    "Wait",
+    "first_bytes",
+    "readable",
+]

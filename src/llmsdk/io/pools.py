@@ -6,17 +6,15 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine, MutableMapping
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from llmsdk.errors import ClientClosed
 from llmsdk.io import Clock, HTTPReply, HTTPRequest, TransportOptions
+from llmsdk.io.exchange import Link, send
 from llmsdk.io.portal import Portal, PortalThread
-from llmsdk.io.route import Address, address
-
-if TYPE_CHECKING:
-    from llmsdk.io.http import Link
+from llmsdk.io.route import Address, address, proxy_for
 
 Key = tuple[TransportOptions, str, str, int]
 
@@ -60,19 +58,19 @@ class Pools:
         self._check()
         to = address(request.url)
         if request.options.client is not None:
-            from llmsdk.io.borrowed import send
+            from llmsdk.io import borrowed
 
-            return await send(request, clock, to, loop=loop)
+            return await borrowed.send(request, clock, to, loop=loop)
         key = (request.options, to.scheme, to.host, to.port)
         link = await self._loop_link(key, to) if loop else self._sync_link(key, to)
-        return await _http().send(request, clock, link, to, self._is_closed)  # type: ignore[no-any-return]
+        return await send(request, clock, link, to, self._is_closed)
 
     def _is_closed(self) -> bool:
         return self.closed
 
     def _sync_link(self, key: Key, to: Address) -> Link:
         link = self._sync.get(key)
-        return link or self._sync.setdefault(key, _http().connect_sync(key[0], to))
+        return link or self._sync.setdefault(key, _connect(key[0], to, loop=False))
 
     async def _loop_link(self, key: Key, to: Address) -> Link:
         here = current_loop()
@@ -82,11 +80,7 @@ class Pools:
             await loop.begin()
         link = loop.links.get(key)
         if link is None:
-            import anyio
-
-            # Reading the system's certificates blocks for tens of milliseconds.
-            made = await anyio.to_thread.run_sync(_http().connect_loop, key[0], to)
-            link = loop.links.setdefault(key, made)
+            link = loop.links.setdefault(key, await _connect_on_loop(key[0], to))
         return link
 
     def close(self) -> None:
@@ -170,10 +164,24 @@ def _later(loop: Any, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         loop.run_sync_soon(trio.lowlevel.spawn_system_task, work)
 
 
-def _http() -> ModuleType:
-    from llmsdk.io import http
+def _connect(options: TransportOptions, to: Address, *, loop: bool) -> Link:
+    """A way to an address: our own where it is direct, the HTTP library's through a proxy and for HTTP/2."""
+    if options.http2 or proxy_for(options, to) is not None:
+        from llmsdk.io import http
 
-    return http
+        return http.connect_loop(options, to) if loop else http.connect_sync(options, to)
+    from llmsdk.io.dial import origin
+
+    return origin(options, to, loop=loop)
+
+
+async def _connect_on_loop(options: TransportOptions, to: Address) -> Link:
+    if to.scheme == "http":
+        return _connect(options, to, loop=True)
+    import anyio
+
+    # Reading the system's certificates blocks for tens of milliseconds.
+    return await anyio.to_thread.run_sync(partial(_connect, options, to, loop=True))
 
 
 __all__ = ["Pools", "current_loop"]

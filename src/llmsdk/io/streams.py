@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Wait, first_bytes, readable
+from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Unsent, Wait, first_bytes, readable
 
 
 class LoopStream:
@@ -162,6 +162,37 @@ class LoopNetwork:
         raise NotImplementedError
 
 
+class Direct:
+    """A connection on a loop as a ``Stream`` of ``llmsdk.io.origin``."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: LoopStream) -> None:
+        self._stream = stream
+
+    async def read(self, limit: Limit) -> bytes:
+        return await self._stream.read(SLICE, limit)
+
+    async def write(self, data: bytes, limit: Limit) -> None:
+        await self._stream.write(data, limit)
+
+    def stale(self) -> bool:
+        return bool(self._stream.get_extra_info("is_readable"))
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def dial(host: str, port: int, tls: ssl.SSLContext | None, limit: Limit) -> Direct:
+    """Open a connection to a host.
+
+    Raises:
+        Unreachable, Expired: name resolution, TCP or TLS failed, or took too long.
+    """
+    stream = await LoopNetwork(Unsent).connect_tcp(host, port, limit)
+    return Direct(stream if tls is None else await stream.start_tls(tls, host, limit))
+
+
 def _deepest(error: Exception) -> Exception:
     """The error of one address: anyio's own only says that all attempts failed."""
     cause: BaseException | None = error.__cause__
@@ -170,4 +201,4 @@ def _deepest(error: Exception) -> Exception:
     return cause if isinstance(cause, Exception) else error
 
 
-__all__ = ["LoopNetwork", "LoopStream"]
+__all__ = ["Direct", "LoopNetwork", "LoopStream", "dial"]

@@ -1,0 +1,112 @@
+"""Opening direct connections to an origin, for each face: blocking, asyncio's own, and anyio's for trio."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from llmsdk.io import TransportOptions
+from llmsdk.io.limit import Limit, Unsent
+from llmsdk.io.loop import is_asyncio
+from llmsdk.io.origin import Origin, Room, Stream
+from llmsdk.io.route import Address, trust
+from llmsdk.io.sockets import SyncNetwork, SyncStream
+
+PIECE = 64 * 1024
+"""Bytes that one read takes at most."""
+
+
+def origin(options: TransportOptions, to: Address, *, loop: bool) -> Origin:
+    """The connections to an address, blocking or those of a loop. Opens nothing yet, but may read certificates."""
+    tls = trust(options, http2=False) if to.scheme == "https" else None
+    way = _Way(to.host, to.port, tls)
+    dial: Callable[[Limit], Awaitable[Stream]] = way.dial_loop if loop else way.dial_sync
+    most = options.max_connections
+    kind: Callable[[int], Room] = LoopRoom if loop else SyncRoom
+    return Origin(dial, None if most is None else kind(most), layers=int(tls is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+
+    async def dial_sync(self, limit: Limit) -> Stream:
+        stream = SyncNetwork(Unsent).connect_tcp(self.host, self.port, limit)
+        if self.tls is not None:
+            stream = stream.start_tls(self.tls, self.host, limit)
+        return Blocking(stream)
+
+    async def dial_loop(self, limit: Limit) -> Stream:
+        if is_asyncio():
+            from llmsdk.io import protocol
+
+            return await protocol.dial(self.host, self.port, self.tls, limit)
+        from llmsdk.io import streams
+
+        return await streams.dial(self.host, self.port, self.tls, limit)
+
+
+class Blocking:
+    """A blocking connection, whose methods never suspend."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: SyncStream) -> None:
+        self._stream = stream
+
+    async def read(self, limit: Limit) -> bytes:
+        return self._stream.read(PIECE, limit)
+
+    async def write(self, data: bytes, limit: Limit) -> None:
+        self._stream.write(data, limit)
+
+    def stale(self) -> bool:
+        return bool(self._stream.get_extra_info("is_readable"))
+
+    async def aclose(self) -> None:
+        self._stream.close()
+
+
+class SyncRoom:
+    """Places that threads wait for."""
+
+    def __init__(self, most: int) -> None:
+        self._places = threading.Semaphore(most)
+
+    async def acquire(self, limit: Limit) -> None:
+        if not self._places.acquire(timeout=limit.left("send")):
+            limit.expire("send")
+
+    def release(self) -> None:
+        self._places.release()
+
+
+class LoopRoom:
+    """Places that the tasks of one loop wait for."""
+
+    def __init__(self, most: int) -> None:
+        import anyio
+
+        self._places = anyio.Semaphore(most, fast_acquire=True)
+
+    async def acquire(self, limit: Limit) -> None:
+        import anyio
+
+        left = limit.left("send")
+        if left is None or self._places.value > 0:
+            await self._places.acquire()
+            return
+        with anyio.CancelScope(deadline=anyio.current_time() + left):
+            await self._places.acquire()
+            return
+        limit.expire("send")
+
+    def release(self) -> None:
+        self._places.release()
+
+
+__all__ = ["Blocking", "LoopRoom", "SyncRoom", "origin"]
