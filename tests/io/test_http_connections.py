@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -19,7 +20,7 @@ import pytest
 from wire import Peer, ask, clean, echo, post, proxy, timed
 
 from llmsdk.errors import ClientClosed, ConnectFailed, Disconnected
-from llmsdk.io import closing, protocol
+from llmsdk.io import HTTPRequest, closing, origin, protocol
 from llmsdk.io.drive import Steps, drive
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.pools import Pools
@@ -95,6 +96,72 @@ def test_a_connection_that_closes_under_the_request_is_stale(face: Any, serve: A
     error = face(scenario)
     assert (error.stale, error.sent) == (True, True)
     assert clean(error)
+
+
+@pytest.mark.parametrize("more", [b"junk", b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad"])
+def test_a_connection_with_words_behind_the_reply_is_not_used_again(face: Any, serve: Any, more: bytes) -> None:
+    """They would be taken for the reply to the next request."""
+
+    def handler(peer: Peer) -> None:
+        while asked := peer.request():
+            peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n" + asked.body + more)
+
+    server = serve(handler)
+
+    async def scenario(io: Any) -> None:
+        for _ in range(3):
+            clock = timed(5)
+            assert await ask(io, post(server.url), clock) == (200, b"{}")
+            assert not clock.reused
+
+    face(scenario)
+
+
+def test_a_connection_unused_for_long_is_closed(face: Any, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin, "KEEP_IDLE", 0.02)
+    gone: list[float] = []
+
+    def handler(peer: Peer) -> None:
+        echo(peer)
+        gone.append(time.monotonic())
+
+    server = serve(handler)
+
+    async def scenario(io: Any) -> None:
+        await io.gather([lambda: ask(io, post(server.url), timed(5))] * 3, 3)
+        await io.sleep(0.05)
+        clock = timed(5)
+        await ask(io, post(server.url), clock)
+        assert not clock.reused
+
+    face(scenario)
+    server.__exit__()
+    assert len(gone) == server.connections >= 2
+
+
+def test_headers_that_differ_from_call_to_call(face: Any, serve: Any) -> None:
+    """Heads are kept prebuilt, as many as make sense."""
+    server = serve(echo)
+
+    async def scenario(io: Any) -> None:
+        for number in range(origin.HEADS + 3):
+            await ask(io, HTTPRequest("POST", server.url, ((b"X-Number", b"%d" % number),), b"{}"))
+            await ask(io, HTTPRequest("POST", server.url, ((b"X-Number", b"0"),), b"{}"))
+
+    face(scenario)
+    numbers = [int(asked.headers["x-number"]) for asked in server.requests]
+    assert numbers == [number for pair in range(origin.HEADS + 3) for number in (pair, 0)]
+
+
+@pytest.mark.anyio
+async def test_many_at_once_and_again(serve: Any) -> None:
+    server = serve(echo)
+    io = LoopIO()
+    jobs = [partial(ask, io, post(server.url, b"%d" % number), timed(20)) for number in range(150)]
+    for _ in range(2):
+        assert await io.gather(jobs, len(jobs)) == [(200, b"%d" % number) for number in range(150)]
+    assert server.connections <= 150
+    await io.pools.aclose()
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")

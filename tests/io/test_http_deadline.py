@@ -199,6 +199,31 @@ def test_limits_of_an_attempt(face: Any, serve: Any, limits: dict[str, float], p
     assert phase in error.hint
 
 
+def test_limits_of_calls_that_share_a_connection(face: Any, serve: Any) -> None:
+    """Neither a longer limit nor a shorter one of the call before holds for the next."""
+
+    def handler(peer: Peer) -> None:
+        while asked := peer.request():
+            if peer.gone(float(asked.body)):
+                return
+            peer.reply(asked.body)
+
+    server = serve(handler)
+
+    async def scenario(io: Any) -> None:
+        for wait, deadline in ((0.0, 20.0), (0.0, 0.4), (0.6, 20.0)):
+            clock = timed(deadline)
+            assert await ask(io, post(server.url, str(wait).encode()), clock) == (200, str(wait).encode())
+        assert clock.reused
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            await ask(io, post(server.url, b"9"), timed(0.3))
+        assert time.monotonic() - began < 3
+
+    face(scenario)
+    assert server.connections == 1
+
+
 def test_the_first_token_timeout_does_not_bound_a_buffered_reply(face: Any, serve: Any) -> None:
     def handler(peer: Peer) -> None:
         asked = peer.request()

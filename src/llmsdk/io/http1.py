@@ -87,6 +87,8 @@ def _head(data: bytes) -> Head:
                 headers[name] = ", ".join(values)
     code = int(status[2])
     keeps = status[1] == "1" and "close" not in _words(headers.get("connection"))
+    if "transfer-encoding" in headers and "content-length" in headers:
+        keeps = False  # two lengths are how one reply is smuggled into another: the chunks hold, and nothing follows
     return Head(code, headers, _framing(code, headers, data), keeps)
 
 
@@ -94,8 +96,8 @@ def _framing(status: int, headers: Mapping[str, str], data: bytes) -> Framing:
     if status < 200 or status in (204, 304):
         return Sized(0)
     if (coding := headers.get("transfer-encoding")) is not None:
-        if _words(coding) != ["chunked"] or "content-length" in headers:
-            raise NotHTTP(data)  # nobody asked for another coding; two lengths are how replies are smuggled
+        if _words(coding) != ["chunked"]:
+            raise NotHTTP(data)  # nobody asked for another coding
         return Chunked()
     if (length := headers.get("content-length")) is None:
         return Endless()
