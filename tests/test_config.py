@@ -293,7 +293,8 @@ def test_a_bad_value_in_a_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     ("text", "message", "hint"),
     [
         ('defualt = "a:b"', "llmsdk.toml:1: defualt: unknown key", "Did you mean 'default'?"),
-        ("[limits.openai]\nrpm = 5", "llmsdk.toml:1: limits: unknown key", "Known here: default, models"),
+        ("[limit.openai]\nrpm = 5", "llmsdk.toml:1: limit: unknown key", "Did you mean 'limits'?"),
+        ("[limits.openai]\nrpm = -5", "llmsdk.toml:2: limits.openai.rpm: must be greater", ""),
         ("[retry]\natempts = 3", "llmsdk.toml:2: retry.atempts: unknown key", "Did you mean 'attempts'?"),
         ("[retry]\nattempts = 0", "llmsdk.toml:2: retry.attempts: must be greater than or equal to 1", ""),
         ("[retry]\nbase = nan", "llmsdk.toml:2: retry.base: must be", ""),

@@ -3,8 +3,8 @@
 What wins, from the top: arguments (``overrides=``, and a mapping given as ``config=``), ``LLMSDK_*`` variables, the
 file, the vendor's own key variable, defaults. The file is ``config=``, else ``$LLMSDK_CONFIG``, else the first found
 among ``llmsdk.toml`` from the working directory up to the root of its repository and ``config.toml`` in the user's
-folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_RETRY_<KEY>``, ``LLMSDK_TIMEOUTS_<KEY>`` and
-``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that table.
+folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_RETRY_<KEY>``, ``LLMSDK_TIMEOUTS_<KEY>``,
+``LLMSDK_LIMITS_<NAME>_<KEY>`` and ``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that table.
 
 Secrets stay out of here: ``{ env = "X" }`` is looked up by the registry, when that provider is first needed.
 """
@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails
 from llmsdk import toml
 from llmsdk.errors import ConfigError, InputError
 from llmsdk.io import Timeouts
+from llmsdk.limits import Limits
 from llmsdk.options import TEXT, request_fields
 from llmsdk.pipeline import RetryPolicy
 from llmsdk.toml import Key
@@ -33,7 +34,7 @@ from llmsdk.trust import is_trusted, project_file, shown, user_file
 
 M = TypeVar("M", bound=BaseModel)
 
-SECTIONS = ("default", "models", "providers", "retry", "timeouts")
+SECTIONS = ("default", "limits", "models", "providers", "retry", "timeouts")
 PREFIX = "LLMSDK_"
 VARIABLES = ("LLMSDK_CONFIG", "LLMSDK_DEBUG", "LLMSDK_MODEL")
 FOREIGN = ("LLMSDK_TEST_", "LLMSDK_REQUIRE_")
@@ -65,6 +66,7 @@ class Config:
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: Mapping[str, Limits] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     path: Path | None = None
     untrusted: frozenset[str] = frozenset()
@@ -102,6 +104,12 @@ class _Timeouts(_Table):
     total: Seconds = _TIMEOUTS.total
 
 
+class _Limits(_Table):
+    rpm: Annotated[int, Field(ge=1)] | None = None
+    tpm: Annotated[int, Field(ge=1)] | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+
+
 # --- loading ----------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +144,7 @@ def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Map
     else:
         path, below = _file(config)
     above |= _layer(overrides or {}, lambda key: "argument")
-    names = {key[1] for key in (*below, *above) if key[0] == "providers"}
+    names = {key[1] for key in (*below, *above) if key[0] in ("providers", "limits")}
     return _assemble(below | _environment(os.environ, names) | above, path)
 
 
@@ -174,12 +182,12 @@ def _layer(data: Mapping[str, Any], source: Any, *, untrusted: bool = False) -> 
 
 
 def _leaves(key: Key, value: Any, source: Any) -> Iterable[tuple[Key, Any]]:
-    depth = {"default": 1, "providers": 3}.get(key[0], 2)
+    depth = {"default": 1, "providers": 3, "limits": 3}.get(key[0], 2)
     if len(key) == depth:
         yield key, value
         return
     if not isinstance(value, Mapping):
-        table = ".".join(("providers", "NAME") if key == ("providers",) else key)
+        table = ".".join((key[0], "NAME") if len(key) == 1 and depth == 3 else key)
         hint = f"Write [{toml.printable(table)}] on a line of its own, and its settings under it."
         raise ConfigError(
             f"{_place(source(key), key)}: must be a table, not {_kind(value)}", key=".".join(key), hint=hint
@@ -212,7 +220,7 @@ def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
     section, _, rest = variable.removeprefix(PREFIX).lower().partition("_")
     if section in ("retry", "timeouts") and rest:
         return (section, rest)
-    if section != "providers":
+    if section not in ("providers", "limits"):
         return None
     # "my_host_api_key" could be split in three places: a configured name decides, the longest first
     for name in sorted(names, key=len, reverse=True):
@@ -228,7 +236,8 @@ def _complain(variable: str) -> None:
     near = nearest(variable.removeprefix(PREFIX), options)  # what all have in common makes none alike
     if near:
         raise ConfigError(f"env {variable}: unknown variable", hint=f"Did you mean {options[near]!r}?", key=variable)
-    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_* and LLMSDK_PROVIDERS_<NAME>_<KEY>"
+    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_*, "
+    known += "LLMSDK_LIMITS_<NAME>_<KEY> and LLMSDK_PROVIDERS_<NAME>_<KEY>"
     warnings.warn(f"env {variable} means nothing to llmsdk, which reads {known}", UserWarning, stacklevel=4)
 
 
@@ -252,6 +261,7 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
         providers=_providers(layer),
         retry=RetryPolicy(**retry.model_dump()),
         timeouts=Timeouts(**timeouts.model_dump()),
+        limits=_limits(layer),
         sources=sources,
         path=path,
         untrusted=frozenset(".".join(key) for key, item in layer.items() if item.untrusted),
@@ -303,6 +313,21 @@ def _providers(layer: Layer) -> dict[str, dict[str, Any]]:
         if len(key) == 3:
             table[key[2]] = _text(item, key) if key[2] == "kind" else item.value
     return tables
+
+
+def _limits(layer: Layer) -> dict[str, Limits]:
+    tables: dict[str, dict[str, _Value]] = {}
+    for key, item in layer.items():
+        if key[0] == "limits":
+            _check_name(key[:2], _NAME, item.source)
+            tables.setdefault(key[1], {})[key[2]] = item
+    return {name: _limit(name, items) for name, items in tables.items()}
+
+
+def _limit(name: str, items: Mapping[str, _Value]) -> Limits:
+    data = {key: item.value for key, item in items.items()}
+    sources = {f"limits.{name}.{key}": item.source for key, item in items.items()}
+    return Limits(**validated(_Limits, data, ("limits", name), sources).model_dump())
 
 
 def _text(item: _Value, key: Key = ("default",)) -> str:

@@ -26,8 +26,10 @@ from llmsdk.errors import (
     Unsupported,
 )
 from llmsdk.io import IO, closing
+from llmsdk.limits import Limiter, Limits, shared
 from llmsdk.pipeline import Handler, Tracer, compose
 from llmsdk.pipeline.attempt import attempt
+from llmsdk.pipeline.limits import limits
 from llmsdk.pipeline.line import Invoke, Line
 from llmsdk.pipeline.retry import retry
 from llmsdk.pipeline.trace import trace
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Result)
 
-PIPELINE: Handler = compose([trace, retry], attempt)
+PIPELINE: Handler = compose([trace, retry, limits], attempt)
 NO_MODEL = """\
 Name one in the call (model="local:pocket"), when making the client (Client("local:pocket")), \
 or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
@@ -63,7 +65,16 @@ class Shared:
     registry: Registry
     ledger: Ledger = field(default_factory=Ledger)
     tracer: Tracer | None = None
+    limiters: dict[str, Limiter | None] = field(default_factory=dict)
     closed: bool = False
+
+    def limiter(self, provider: Provider) -> Limiter | None:
+        """What the calls to a provider have to wait for, if there is anything."""
+        try:
+            return self.limiters[provider.name]
+        except KeyError:
+            made = _limiter(provider, self.config.limits.get(provider.name))
+            return self.limiters.setdefault(provider.name, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,7 @@ class Core:
         registry = Registry(loaded)
         for item in provider if isinstance(provider, Sequence) else () if provider is None else (provider,):
             registry.add(item)
+        registry.check_limits()
         if own is not None:
             given["model"] = own
             for target in registry.resolve(own)[:1]:
@@ -170,6 +182,7 @@ class Core:
             who_has=self._who_has,
             bridge=self.bridge if provider.loop_bound else None,
             tracer=self.shared.tracer,
+            limiter=self.shared.limiter(provider),
             attempts=attempts,
         )
 
@@ -306,6 +319,14 @@ class Core:
         except LLMError as error:
             raise line.attach(error) from error.__cause__
         return found
+
+
+def _limiter(provider: Provider, limits: Limits | None) -> Limiter | None:
+    """Shared with all clients that use the same account. Who has none is held to the configuration alone."""
+    account = getattr(provider, "account", None)
+    if account is not None:
+        return shared(account, provider.name, limits)
+    return Limiter(provider.name, limits, learns=False) if limits is not None else None
 
 
 async def _first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:

@@ -295,7 +295,7 @@ class BudgetExceeded(LLMError):
 
 
 class DeadlineExceeded(LLMError):
-    """The call's ``deadline`` passed, during ``phase``: ``connect``, ``send`` or ``reply``."""
+    """The call's ``deadline`` passed, during ``phase``: ``queue``, ``connect``, ``send`` or ``reply``."""
 
     phase: str = "total"
     sent: bool = False

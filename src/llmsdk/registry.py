@@ -278,6 +278,19 @@ class Registry:
             key=f"providers.{name}",
         )
 
+    def check_limits(self) -> None:
+        """See that ``[limits.NAME]`` names providers.
+
+        Raises:
+            ConfigError: one that nobody knows, with what was probably meant.
+        """
+        for name in self.config.limits:
+            if not self._knows(name):
+                source = next((at for key, at in self.config.sources.items() if key.startswith(f"limits.{name}.")), "")
+                near = did_you_mean(name, self._names()) or f"Known: {_listed(self._names())}."
+                key = f"limits.{name}"
+                raise ConfigError(f"{source}: {key}: no provider has that name", hint=near, key=key)
+
     # --- what there is ------------------------------------------------------------------------------------------
 
     def installed(self) -> list[Installed]:

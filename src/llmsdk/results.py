@@ -45,6 +45,8 @@ class Attempt:
     tags: tuple[str, ...] = ()
     tariff: str | None = None
     """Whose prices hold: the address that was asked, or a name, where that is not the provider's."""
+    queued: float = 0.0
+    """Seconds that it waited for its turn before it was sent, by the limits of the account."""
 
     @property
     def cost(self) -> Decimal | None:
@@ -56,7 +58,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: before the first attempt went out, to the first content, and in all."""
+    """Seconds: before the first attempt went out, and in queues; to the first content; and in all."""
 
     queued: float = 0.0
     first_token: float | None = None

@@ -60,13 +60,22 @@ class Ledger:
         seconds: float,
         first_token: float | None = None,
         error: str | None = None,
+        queued: float = 0.0,
     ) -> Attempt:
         """Close a row.
 
         Raises:
             KeyError: it is closed already. A row is settled once.
         """
-        done = replace(row, settled=settled, usage=usage, seconds=seconds, first_token=first_token, error=error)
+        done = replace(
+            row,
+            settled=settled,
+            usage=usage,
+            seconds=seconds,
+            first_token=first_token,
+            error=error,
+            queued=queued,
+        )
         with self._lock:
             del self._open[row.id]
             self._rows.append(done)

@@ -109,6 +109,8 @@ class Clock:
     """When the connecting began: TCP, a proxy and TLS share one limit."""
     bound: tuple[str, str] = ("", "")
     """The latest wait, and which limit bounds it."""
+    heard: Callable[[Mapping[str, str]], None] | None = None
+    """Called with the headers of every reply as soon as its head is there, whatever its status."""
 
     def __post_init__(self) -> None:
         self.started = self.now()
@@ -198,7 +200,9 @@ class IO(Protocol):
         """
         ...
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float, unless: Future[Any] | None = None) -> None:
+        """Let time pass, no longer than until ``unless`` is done. With it, ``seconds`` may be infinite."""
+        ...
 
     async def wait(self, future: Future[T]) -> T:
         """The result of a future that a worker thread fulfils; it is cancelled when the wait is."""

@@ -75,6 +75,8 @@ async def send(request: HTTPRequest, clock: Clock, to: Address, *, loop: bool) -
         raise failure
     headers = {name.lower(): value for name, value in response.headers.multi_items()}
     headers.pop("content-encoding", None)
+    if clock.heard is not None:
+        clock.heard(headers)
     return await checked(Reply(response.status_code, headers, _Body(response, clock, loop), fail), place)
 
 

@@ -164,6 +164,8 @@ async def send(request: HTTPRequest, clock: Clock, link: Link, to: Address, clos
     except Exception as error:  # noqa: BLE001 - whatever the library raises, its types must not get out
         failure = fail(error)
     else:
+        if clock.heard is not None:
+            clock.heard(headers)
         return await checked(Reply(status, headers, body, fail), place)
     raise failure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -61,9 +62,16 @@ class FakeIO:
         status, headers, body = self.handler(request)
         clock.left("receive")
         clock.received += 1
+        if clock.heard is not None:
+            clock.heard({name.lower(): value for name, value in headers.items()})
         return FakeReply(status, headers, [body] if isinstance(body, bytes) else body, clock, self.advance)
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, unless: Future[Any] | None = None) -> None:
+        """Nobody else runs meanwhile: what is to be done by then is done already, or is not."""
+        if unless is not None and unless.done():
+            return
+        if seconds == math.inf:
+            raise AssertionError("this FakeIO would sleep for ever")
         self.slept.append(seconds)
         self.advance(max(seconds, 0.0))
 

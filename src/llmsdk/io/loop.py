@@ -31,10 +31,16 @@ class LoopIO:
     async def send(self, request: HTTPRequest) -> HTTPReply:
         return await self.pools.send(request, self.clock or Clock(time.monotonic), loop=True)
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, unless: Future[Any] | None = None) -> None:
         import anyio
 
-        await anyio.sleep(max(seconds, 0.0))
+        if unless is None:
+            await anyio.sleep(max(seconds, 0.0))
+            return
+        done = anyio.Event()
+        unless.add_done_callback(_waking(done))
+        with anyio.move_on_after(max(seconds, 0.0)):
+            await done.wait()
 
     async def wait(self, future: Future[T]) -> T:
         if future.done():

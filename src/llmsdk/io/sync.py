@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -34,8 +36,10 @@ class SyncIO:
     async def send(self, request: HTTPRequest) -> HTTPReply:
         return await self.pools.send(request, self.clock or Clock(time.monotonic), loop=False)
 
-    async def sleep(self, seconds: float) -> None:
-        if seconds > 0:
+    async def sleep(self, seconds: float, unless: Future[Any] | None = None) -> None:
+        if unless is not None:
+            concurrent.futures.wait((unless,), None if seconds == math.inf else max(seconds, 0.0))
+        elif seconds > 0:
             time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this face is for
 
     async def wait(self, future: Future[T]) -> T:

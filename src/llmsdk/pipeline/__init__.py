@@ -1,6 +1,6 @@
 """What stands between a verb and a provider: middleware, each a function from handler to handler.
 
-    trace > retry > attempt > provider
+    trace > retry > limits > attempt > provider
 
 A handler turns a ``Call`` into events. ``retry`` is the only place that decides whether something is asked again,
 ``attempt`` the only one that writes the ledger. The deadline is no layer: ``Clock`` holds it below every wait, and
@@ -10,7 +10,7 @@ need another prompt.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ from llmsdk.types import Event, Operation, ReasoningDelta, Request, TextDelta, T
 
 if TYPE_CHECKING:
     from llmsdk.accounting.ledger import Ledger
+    from llmsdk.limits import Limiter
     from llmsdk.provider import Provider
     from llmsdk.results import Attempt
 
@@ -58,6 +59,11 @@ class Call:
     retry: RetryPolicy = RetryPolicy()
     tags: tuple[str, ...] = ()
     tracer: Tracer | None = None
+    limiter: Limiter | None = None
+    queued: float = 0.0
+    """Seconds that the latest attempt waited for its turn."""
+    heard: Callable[[Mapping[str, str]], None] | None = None
+    """What the clock of the latest attempt is to call with the headers of its reply."""
     attempts: list[Attempt] = field(default_factory=list)
     """Settled rows, shared with the other steps of the same task."""
     reply: Reply = field(default_factory=Reply)

@@ -34,7 +34,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         Disconnected: it ended without being complete, and before any content.
         StreamInterrupted: it broke off after content; ``partial`` has the text so far.
     """
-    clock = Clock(call.io.now, call.timeouts, call.deadline)
+    clock = Clock(call.io.now, call.timeouts, call.deadline, heard=call.heard)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
     tariff = getattr(call.provider, "tariff", None)
@@ -76,6 +76,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
             seconds=clock.now() - clock.started,
             first_token=first_token,
             error=type(failure).__name__ if failure else None,
+            queued=call.queued,
         )
         call.attempts.append(done)
         if span:
@@ -90,11 +91,14 @@ def _cut(reply: Reply, clock: Clock) -> LLMError:
 
 def _bound(request: Request) -> int:
     """Tokens to reserve: more than most texts have, and cheap. A token is rarely less than a character."""
+    return characters(request) + (request.max_tokens or 0) * request.n
+
+
+def characters(request: Request) -> int:
+    """How long a prompt is, with a little for what is put around each message."""
     if isinstance(request.input, str):
-        prompt = len(request.input)
-    else:
-        prompt = sum(len(message.text) + 8 for message in request.input)
-    return prompt + (request.max_tokens or 0) * request.n
+        return len(request.input)
+    return sum(len(message.text) + 8 for message in request.input)
 
 
 def _settle(

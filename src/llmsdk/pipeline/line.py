@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.errors import LLMError, Unsupported
 from llmsdk.io import IO, closing
+from llmsdk.limits import Limiter
 from llmsdk.options import CallSettings
 from llmsdk.pipeline import Call, Handler
 from llmsdk.pipeline.answer_tool import as_text, as_tool
@@ -43,6 +44,7 @@ class Line:
     bridge: Callable[[Invoke], Invoke] | None = None
     """How to reach a provider that is bound to a loop of its own."""
     tracer: Any = None
+    limiter: Limiter | None = None
     attempts: list[Attempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     started: float = 0.0
@@ -198,6 +200,7 @@ class Line:
             retry=self.settings.retry,
             tags=self.settings.tags,
             tracer=self.tracer,
+            limiter=self.limiter,
             attempts=self.attempts,
         )
 
@@ -224,7 +227,8 @@ class Line:
         first = None
         if last is not None and last.first_token is not None:
             first = total - (last.seconds or 0.0) + last.first_token
-        return Timing(queued=self.asked - self.started, first_token=first, total=total)
+        queued = self.asked - self.started + sum(attempt.queued for attempt in self.attempts)
+        return Timing(queued=queued, first_token=first, total=total)
 
     def attach(self, error: LLMError) -> LLMError:
         """Give an error what the call cost before it failed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Any, NoReturn
 
 from llmsdk.errors import ConfigError, InputError, MissingKey
@@ -16,6 +18,7 @@ from llmsdk.wire.json import dump
 Header = tuple[bytes, bytes]
 _SECRET = (b"authorization", b"key", b"token", b"secret", b"cookie")
 """Words in the name of a header whose value must not show."""
+_SALT = os.urandom(32)
 _ASCII = "Use printable ASCII, without line breaks."
 
 
@@ -36,6 +39,14 @@ class Host:
 
     def __repr__(self) -> str:
         return f"Host({self.url!r})"
+
+    @property
+    def account(self) -> str:
+        """What tells one key at one host from others. It changes with every process and leads back to no key."""
+        digest = blake2b(digest_size=16, key=_SALT)
+        for secret in self._lasting:
+            digest.update(b"%d:" % len(secret) + secret.encode())
+        return f"{address(self.url).label}#{digest.hexdigest()}"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("headers with a key in them are not pickled")

@@ -44,6 +44,11 @@ class Hosted(HTTPProvider):
         """Whose prices hold: those of the host that is asked, unless the settings name another's."""
         return self.settings.prices or self.host.url
 
+    @property
+    def account(self) -> str:
+        """The host and who asks, without showing the key: who has the same one shares limits."""
+        return self.host.account
+
     def headers(self, key: str | None) -> Mapping[str, str | None]:
         """The dialect's own headers of every request; those that are ``None`` are left out."""
         return {"authorization": f"Bearer {key}" if key else None}

@@ -1,0 +1,58 @@
+"""Waiting for leave to ask: by the limits of the configuration, and by those that the host lets be known.
+
+Stands inside of retry, so that each attempt waits anew, and outside of attempt, so that a row is opened only for what
+is about to be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from llmsdk.io import closing
+from llmsdk.limits import Cost, Limiter, Size
+from llmsdk.pipeline import Call, Handler
+from llmsdk.pipeline.attempt import characters
+from llmsdk.types import Event, Request
+
+CHARACTERS = 4
+"""Of a prompt that hosts take for a token, when they count before they have read it."""
+
+
+def limits(handler: Handler) -> Handler:
+    """Let a call wait for its turn. One without a limiter passes at the cost of a comparison."""
+
+    def limited(call: Call) -> AsyncIterator[Event]:
+        return handler(call) if call.limiter is None else _limited(handler, call, call.limiter)
+
+    return limited
+
+
+async def _limited(handler: Handler, call: Call, limiter: Limiter) -> AsyncIterator[Event]:
+    began, rows = call.io.now(), len(call.attempts)
+    leave = await limiter.enter(call.request.model, partial(size, call.request), call.io, call.deadline)
+    call.queued, call.heard = call.io.now() - began, leave.hear
+    failure: BaseException | None = None
+    try:
+        async with closing(handler(call)) as events:
+            async for event in events:
+                yield event
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        leave.give_back(failure, _used(call) if len(call.attempts) > rows else 0)
+
+
+def size(request: Request) -> Size:
+    """What a request takes of the limits: as much as its row sets aside, and as much as a host will likely count."""
+    prompt, reply = characters(request), (request.max_tokens or 0) * request.n
+    return Size(Cost.one(prompt, reply), Cost.one(prompt // CHARACTERS, reply))
+
+
+def _used(call: Call) -> int | None:
+    """Tokens that the latest attempt took, where it is known."""
+    row = call.attempts[-1]
+    if row.settled == "none":
+        return 0
+    return row.usage.total_tokens if row.usage is not None and row.settled != "upper_bound" else None
