@@ -262,6 +262,7 @@ __all__ = [
     "KINDS",
     "MINUTE",
     "NONE",
+    "NOTHING",
     "Cost",
     "Entry",
     "Kind",
