@@ -13,9 +13,11 @@ from typing import Any
 
 from llmsdk.errors import LLMError, MissingExtra, ModelFileError, OutOfMemory, Unsupported
 from llmsdk_providers.local import quantized
+from llmsdk_providers.local.decoder import Decoder
 from llmsdk_providers.local.faults import is_out_of_memory
 from llmsdk_providers.local.folder import ModelFolder
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
+from llmsdk_providers.local.paged import Paged
 from llmsdk_providers.local.purpose import Kind, purpose
 from llmsdk_providers.local.runner import Runner
 from llmsdk_providers.local.scheduler import Model
@@ -89,16 +91,22 @@ def load_runner(folder: ModelFolder, settings: LocalSettings) -> Model:
     try:
         with _LOADING, _quiet():
             plan = draw_up(folder.path, dtype, device)
-        _check_quantize(settings, plan)
+        _check_quantize(settings, plan, device)
         if isinstance(plan, str):
             return _load_module(folder, settings, device, dtype)
         _set_threads(settings, plan.parameters)
+        _set_device(device)
         with _LOADING, _quiet():
-            decoder = plan.build(dtype, _bar, int8=settings.quantize is not None)
+            decoder = plan.build(dtype, _bar, int8=settings.quantize is not None, device=device)
         tokens = settings.max_batch * (settings.max_len or folder.window or plan.config.max_position_embeddings)
-        return Native(decoder, kv_bytes(settings, tokens * plan.shape.numbers_per_token * dtype.itemsize))
+        return with_memory(decoder, kv_bytes(settings, tokens * plan.shape.numbers_per_token * dtype.itemsize, device))
     except Exception as error:
         raise _fault(error, folder) from error
+
+
+def with_memory(decoder: Decoder, kv_bytes: int) -> Model:
+    """A decoder and what keeps its keys and values: arenas on the CPU, pages on a GPU."""
+    return Native(decoder, kv_bytes) if decoder.device.type == "cpu" else Paged(decoder, kv_bytes)
 
 
 def described(folder: ModelFolder, settings: LocalSettings) -> str:
@@ -130,14 +138,14 @@ def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
     device = choose_device(settings.device)
     with _LOADING, _quiet():
         plan = draw_up(folder.path, choose_dtype(settings.dtype, device), device)
-    _check_quantize(settings, plan)
+    _check_quantize(settings, plan, device)
     return plan if isinstance(plan, str) else None
 
 
-def _check_quantize(settings: LocalSettings, plan: Blueprint | str) -> None:
+def _check_quantize(settings: LocalSettings, plan: Blueprint | str, device: Any) -> None:
     if settings.quantize is None:
         return
-    reason = plan if isinstance(plan, str) else quantized.why_not()
+    reason = plan if isinstance(plan, str) else quantized.why_not(device)
     if reason is not None:
         hint = 'Leave quantize out; dtype = "bfloat16" halves the memory of any model.'
         raise Unsupported(
@@ -181,6 +189,14 @@ def _set_threads(settings: LocalSettings, parameters: int) -> None:
 
     if settings.threads is not None or parameters < SMALL:
         torch.set_num_threads(settings.threads or 1)
+
+
+def _set_device(device: Any) -> None:
+    """Which GPU this thread, the engine's, means where it names none."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
 
 
 def _load(folder: ModelFolder, dtype: Any, auto: str) -> tuple[Any, dict[str, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 ENGINES = ("x86", "onednn", "fbgemm")
@@ -20,10 +21,12 @@ WORST = 0.02
 """Share of a matrix that 8 bits may lose, by its norm. One with outliers, which would lose more, stays as it is."""
 
 
-def why_not() -> str | None:
-    """Why this machine cannot compute in 8 bits; ``None`` if it can."""
+def why_not(device: torch.device) -> str | None:
+    """Why this machine cannot compute in 8 bits on ``device``; ``None`` if it can."""
     import torch
 
+    if device.type != "cpu":
+        return f"the device is {device.type}"
     engine = torch.backends.quantized.engine
     return None if engine in ENGINES else f"torch has no 8-bit kernel for this processor (engine {engine!r})"
 

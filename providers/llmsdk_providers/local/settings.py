@@ -35,7 +35,7 @@ class LocalSettings(Settings):
     """Sequences that run at the same time in one model; more wait their turn."""
     kv_memory: int | None = Field(default=None, ge=1)
     """MiB for keys and values of all sequences of one model; ``None`` is twice what ``max_batch`` of them can have, or
-    a quarter of the machine's memory if that is less."""
+    a quarter of the machine's memory if that is less; on a GPU three quarters of what is free there."""
     max_len: int | None = Field(default=None, ge=2)
     """Tokens of prompt and reply together, where the model's own window is to be cut."""
     max_tokens: int = Field(default=512, ge=1)
@@ -99,13 +99,23 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def kv_bytes(settings: LocalSettings, most: int) -> int:
-    """Memory for the keys and values of a model, taken as it is needed. ``most`` is what all sequences can have."""
+def kv_bytes(settings: LocalSettings, most: int, device: torch.device) -> int:
+    """Memory for the keys and values of a model. ``most`` is what all sequences can have."""
     if settings.kv_memory is not None:
         return settings.kv_memory * 2**20
+    # Twice as much as can run: the rest is for what has run.
+    return min(_spare(device), 2 * most)
+
+
+def _spare(device: torch.device) -> int:
+    """Bytes that may be taken without asking."""
+    import torch
+
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free * 3 // 4
     try:
         here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # a system that does not say
         here = 2**32
-    # Twice as much as can run: the rest is for what has run.
-    return min(here // 4, 2 * most)
+    return here // 4

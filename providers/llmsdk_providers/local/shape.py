@@ -74,7 +74,7 @@ def why_not(config: Any, dtype: torch.dtype, device: torch.device) -> str | None
     against = (
         (config.model_type not in FAMILIES, f"the architecture is {config.model_type}"),
         (getattr(config, "quantization_config", None) is not None, "the weights are quantized"),
-        (device.type != "cpu", f"the device is {device.type}"),
+        (device.type not in ("cpu", "cuda"), f"the device is {device.type}"),
         (dtype not in (torch.float32, torch.bfloat16), f"the dtype is {str(dtype).removeprefix('torch.')}"),
         (getattr(config, "hidden_act", None) != "silu", f"the activation is {getattr(config, 'hidden_act', None)}"),
         (kind not in ROPES, f"the rotary embedding is {kind}"),
