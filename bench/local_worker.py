@@ -23,7 +23,7 @@ from pin import pin
 
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.folder import POCKET_FOLDER
-from llmsdk_providers.local.sampler import Sampling
+from llmsdk_providers.local.sampler import Sampling, pick
 
 Result = dict[str, Any]
 BF16 = torch.bfloat16
@@ -171,6 +171,9 @@ def host(engine: str, folder: str) -> Result:
             for piece in pieces:
                 piece.context.computed = piece.end
             return next(self.logits)[:rows]
+
+        def pick(self, contexts: object, samplers: Any, logits: Any) -> Any:
+            return pick(samplers, logits)
 
     sampling = Sampling(temperature=0.8, top_p=0.95, seed=1) if engine == "sampled" else Sampling()
 

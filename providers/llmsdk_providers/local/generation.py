@@ -76,7 +76,7 @@ class Generation:
             self._matcher = self._plan.grammar.begin(self._plan.prompt.stop_ids)
         self.context = Context(list(prompt))
         self.sampler = Sampler(sampling, prompt, model.vocabulary, self._matcher)
-        if self.sampler.plain and model.together:
+        if self.sampler.plain and model.guesses:
             self.lookup = Lookup(len(prompt) + self._plan.max_tokens)
 
     def accept(self, logits: Tensor, token: int | None) -> None:

@@ -14,6 +14,7 @@ from llmsdk_providers.local.attention import Branches, crews
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.decoder import Decoder
 from llmsdk_providers.local.prefix import Prefixes, common
+from llmsdk_providers.local.sampler import Sampler, pick
 from llmsdk_providers.local.shape import Shape, why_not
 from llmsdk_providers.local.weights import Files, Progress, expected, load_weights, why_not_files
 
@@ -27,6 +28,7 @@ class Native:
 
     together = True
     whole_prompts = False
+    guesses = True
 
     def __init__(self, decoder: Decoder, kv_bytes: int) -> None:
         shape = decoder.shape
@@ -80,6 +82,10 @@ class Native:
         for piece in pieces:
             piece.context.computed = piece.end
         return logits
+
+    def pick(self, contexts: Sequence[Context], samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
+        """The next token of each of ``contexts``."""
+        return pick(samplers, logits)
 
     def retract(self, context: Context, size: int) -> None:
         """Take back what is computed of a context beyond its first ``size`` ids."""

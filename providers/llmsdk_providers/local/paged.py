@@ -2,15 +2,23 @@
 
 Short pieces, such as the next token of every sequence that writes, are computed a row at a time in batches of a few
 sizes, each of which is a graph (``graphs``); pieces of prompts are not, since no two passes over them are alike.
+
+A token is chosen on the device (``choosing``), and before it is known on the CPU the device is given what follows: the
+pass that computes it, for all who may go on. So the device works while the CPU reads tokens, tells callers and decides
+about the next step. Whoever then goes on as foreseen has its logits; whatever else is to be computed is computed then.
+Nothing depends on it: in the pages of those who do not go on it wrote behind what counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from llmsdk_providers.local.attention import Attend, Branches
+from llmsdk_providers.local.choosing import choose
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.decoder import Decoder
 from llmsdk_providers.local.graphs import Capture, Work, capture_on
@@ -18,6 +26,8 @@ from llmsdk_providers.local.lookup import MOST as GUESSES
 from llmsdk_providers.local.pages import Book, Pool
 from llmsdk_providers.local.passes import Attention, Run, Told, best
 from llmsdk_providers.local.prefix import Prefixes, common
+from llmsdk_providers.local.sampler import Sampler
+from llmsdk_providers.local.transfers import Download, uploaded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,20 +40,50 @@ WORTH = 32
 """Tokens that must be spared for a sequence to wait for another."""
 
 
+@dataclass(slots=True)
+class Ahead:
+    """What was computed before anyone asked for it: of each context the logits of what follows its next id."""
+
+    contexts: dict[Context, int]
+    """With the rows of their logits."""
+    places: list[int]
+    """Where the ids of the rows stand in their contexts."""
+    logits: Tensor = field(repr=False)
+    tokens: list[int] = field(default_factory=list)
+    """The ids, once they are known."""
+
+    def row(self, piece: Piece) -> int | None:
+        """The row that is all of a piece, if there is one."""
+        context = piece.context
+        row = self.contexts.get(context) if piece.size == piece.wanted == 1 else None
+        foreseen = row is not None and (self.places[row], self.tokens[row]) == (context.computed, context.ids[-1])
+        return row if foreseen else None
+
+
 class Paged:
     """A model in our own decoder, and the keys and values of its sequences in ``kv_bytes``, taken at once."""
 
     together = True
     whole_prompts = False
+    guesses = False
+    """What follows a token is begun before the token is known: there is no guessing in between."""
 
     def __init__(
-        self, decoder: Decoder, kv_bytes: int, *, attention: Attention | None = None, capture: Capture | None = None
+        self,
+        decoder: Decoder,
+        kv_bytes: int,
+        *,
+        attention: Attention | None = None,
+        capture: Capture | None = None,
+        overlap: bool = True,
     ) -> None:
         shape = decoder.shape
         self._decoder = decoder
         self._attention = attention or best(shape.head_dim, decoder.dtype, decoder.device)
         self._capture = capture or capture_on(decoder.device)
         self._passes: dict[tuple[int, int], tuple[Told, Work]] = {}
+        self._overlap = overlap
+        self._ahead: Ahead | None = None
         page = self._attention.page
         book = Book(page, len(shape.windows), shape.kv_heads, shape.head_dim, decoder.dtype, decoder.device)
         self.pool = Pool(book, max(1, kv_bytes // book.page_bytes - 1))
@@ -94,6 +134,8 @@ class Paged:
         """Take the pages of a context. It may be computed anew."""
         for number in context.home or ():
             self.pool.drop(number)
+        if self._ahead is not None:
+            self._ahead.contexts.pop(context, None)
         context.home, context.computed = None, 0
 
     def retract(self, context: Context, size: int) -> None:
@@ -109,15 +151,76 @@ class Paged:
         """
         import torch
 
-        runs = [Run(piece.ids, piece.context.computed, piece.context.home) for piece in pieces]
-        ends = accumulate(piece.size for piece in pieces)
-        wanted = [row for piece, end in zip(pieces, ends, strict=True) for row in range(end - piece.wanted, end)]
+        ahead, self._ahead = self._ahead, None
         with torch.inference_mode():
-            rows = self._rows(runs)
-            logits = self._decoder.logits(rows if wanted == [*range(len(rows))] else rows[wanted])
+            logits = self._computed(pieces) if ahead is None else self._with(ahead, pieces)
         for piece in pieces:
             piece.context.computed = piece.end
         return logits
+
+    def _computed(self, pieces: Sequence[Piece]) -> Tensor:
+        runs = [Run(piece.ids, piece.context.computed, piece.context.home) for piece in pieces]
+        ends = accumulate(piece.size for piece in pieces)
+        wanted = [row for piece, end in zip(pieces, ends, strict=True) for row in range(end - piece.wanted, end)]
+        return self._decoder.logits(self._only(self._rows(runs), wanted))
+
+    def _with(self, ahead: Ahead, pieces: Sequence[Piece]) -> Tensor:
+        """What has been computed ahead, and in the other pieces' places what is computed now."""
+        import torch
+
+        found = [ahead.row(piece) for piece in pieces]
+        rest = [piece for piece, row in zip(pieces, found, strict=True) if row is None]
+        if not rest:
+            return self._only(ahead.logits, [row for row in found if row is not None])
+        logits, new = self._computed(rest), len(ahead.logits)
+        wanted: list[int] = []
+        for piece, row in zip(pieces, found, strict=True):
+            wanted += [row] if row is not None else range(new, new + piece.wanted)
+            new += 0 if row is not None else piece.wanted
+        return self._only(torch.cat([ahead.logits, logits]), wanted)
+
+    def _only(self, rows: Tensor, wanted: list[int]) -> Tensor:
+        import torch
+
+        return rows if wanted == [*range(len(rows))] else rows[uploaded(wanted, rows.device, torch.long)]
+
+    def pick(self, contexts: Sequence[Context], samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
+        """The next token of each of ``contexts``. What follows it is begun meanwhile."""
+        import torch
+
+        rows = [n for n, context in enumerate(contexts) if self._may_go_on(context)] if self._overlap else []
+        self._ahead = None
+        with torch.inference_mode():
+            chosen = choose(samplers, logits)
+            download = Download(chosen)
+            if 0 < len(rows) <= ROWS:
+                with suppress(Exception):  # it is only there to save time
+                    self._ahead = self._go_ahead([contexts[n] for n in rows], self._only(chosen, rows))
+            tokens = download.wait()
+            for sampler, token in zip(samplers, tokens, strict=True):
+                if sampler.adjusts and token >= 0:
+                    sampler.saw(token)
+        if self._ahead is not None:
+            self._ahead.tokens = [tokens[n] for n in rows]
+        return [token if token >= 0 else None for token in tokens]
+
+    def _go_ahead(self, contexts: Sequence[Context], ids: Tensor) -> Ahead:
+        """Begin to compute what follows one more id of each context; only the device knows the ids yet."""
+        runs = [Run([0], context.computed, context.home) for context in contexts]
+        logits = self._decoder.logits(self._short(runs, ids.clamp_min(0)))
+        return Ahead({context: n for n, context in enumerate(contexts)}, [run.start for run in runs], logits)
+
+    def _may_go_on(self, context: Context) -> bool:
+        """Whether one more id is all that a context may be about to get, and there is room for it."""
+        return context.home is not None and not context.todo and not context.guesses and self._has_room(context)
+
+    def _has_room(self, context: Context) -> bool:
+        """Whether a context has a page for one more id, or gets one that is free."""
+        if context.computed < len(context.home) * self.pool.page:
+            return True
+        number = self.pool.take()
+        context.home += [] if number is None else [number]
+        return number is not None
 
     def branches(self, context: Context, rows: Sequence[Sequence[int]]) -> list[Tensor]:
         """The float32 logits after each id of every row, each row continuing ``context``, which stays as it is."""
@@ -141,11 +244,13 @@ class Paged:
         told.tell(runs, self.pool.page)
         return self._compute(told)
 
-    def _short(self, rows: Sequence[Run]) -> Tensor:
-        """Single rows, in a graph for the next larger batch."""
+    def _short(self, rows: Sequence[Run], ids: Tensor | None = None) -> Tensor:
+        """Single rows, in a graph for the next larger batch; with ``ids`` in the place of theirs."""
         size = (batch(len(rows)), self._attention.width(max(len(row.table) for row in rows)))
         told, work = self._passes.get(size) or self._new_pass(*size)
         told.tell(rows, self.pool.page)
+        if ids is not None:
+            told.ids[: len(rows)] = ids
         return work()[: len(rows)]
 
     def _new_pass(self, rows: int, width: int) -> tuple[Told, Work]:

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from llmsdk_providers.local.attention import attend_rows, attention, causal
+from llmsdk_providers.local.transfers import upload
 
 if TYPE_CHECKING:
     import torch
@@ -116,13 +117,6 @@ class Told:
         rows, runs = sum(self.sizes), len(self.sizes)
         parts: Sequence[Tensor] = self.numbers.split([rows, rows, rows, runs, runs + 1, runs * self.width])
         return parts
-
-
-def upload(numbers: Tensor, into: Tensor) -> None:
-    """Copy from the CPU without waiting for what the device still does."""
-    if into.is_cuda:
-        numbers = numbers.pin_memory()  # torch keeps it until the copy is made
-    into.copy_(numbers, non_blocking=True)
 
 
 class Attention(Protocol):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.sampler import Sampler, pick
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ class Runner:
     For every model that the own decoder does not run; and to compare it with.
     """
 
-    together = False
+    together = guesses = False
     longest = 2**62
     """The most tokens that one sequence can have: nothing is known of the memory that a cache takes."""
 
@@ -75,6 +76,10 @@ class Runner:
 
         rows = [self._step(piece) for piece in pieces]
         return torch.stack([row for row, piece in zip(rows, pieces, strict=True) if not piece.context.todo] or rows)
+
+    def pick(self, contexts: Sequence[Context], samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
+        """The next token of each of ``contexts``."""
+        return pick(samplers, logits)
 
     def _step(self, piece: Piece) -> Tensor:
         """The float32 logits of what follows a piece, on the CPU."""

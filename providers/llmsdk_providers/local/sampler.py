@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from llmsdk.errors import InputError
 from llmsdk.types import Request
 from llmsdk_providers.local.grammar import Matcher, allowed
+from llmsdk_providers.local.transfers import uploaded
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 MAX_LOGPROBS = 20
@@ -117,6 +119,12 @@ class Sampler:
         self.plain = sampling.temperature == 0 and matcher is None and not self.adjusts
         """It takes the most probable token, and that is all."""
 
+    def move(self, device: torch.device) -> None:
+        """Keep on ``device`` what is remembered of every token."""
+        if self.adjusts:
+            states = (self._bias, self._seen, self._counts)
+            self._bias, self._seen, self._counts = (None if each is None else each.to(device) for each in states)
+
     def adjusted(self, logits: Tensor) -> Tensor:
         """The logits after bias and penalties."""
         import torch
@@ -149,7 +157,7 @@ def pick(samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
     rows = [n for n, sampler in enumerate(samplers) if tokens[n] is not None and not sampler.plain]
     if rows:
         chosen = [samplers[n] for n in rows]
-        scores = _adjusted(chosen, logits[rows])
+        scores = adjusted(chosen, logits[rows])
         possible = _keep_allowed(chosen, scores)
         for n, sampler, token, good in zip(rows, chosen, _draw(chosen, scores), possible, strict=True):
             tokens[n] = token if good else None
@@ -172,7 +180,7 @@ def best(logits: Tensor) -> list[int | None]:
     return found if sound.all() else [token if good else None for token, good in zip(found, sound, strict=True)]
 
 
-def _adjusted(samplers: Sequence[Sampler], logits: Tensor) -> Tensor:
+def adjusted(samplers: Sequence[Sampler], logits: Tensor) -> Tensor:
     """The logits after bias and penalties, each row by its sampler; in place."""
     for n, sampler in enumerate(samplers):
         if sampler.adjusts:
@@ -200,22 +208,21 @@ def _draw(samplers: Sequence[Sampler], scores: Tensor) -> list[int]:
     rows = [n for n, sampler in enumerate(samplers) if sampler.rule.temperature > 0]
     if rows:
         points = torch.tensor([[samplers[n].random.random()] for n in rows], dtype=torch.double)
-        chances = _chances([samplers[n].rule for n in rows], scores[rows])
-        for n, token in zip(rows, _fallen(points, chances), strict=True):
+        chances = chances_of([samplers[n].rule for n in rows], scores[rows])
+        for n, token in zip(rows, fallen(points, chances).tolist(), strict=True):
             tokens[n] = token
     return tokens
 
 
-def _fallen(points: Tensor, chances: Tensor) -> list[int]:
+def fallen(points: Tensor, chances: Tensor) -> Tensor:
     """The tokens on which ``points`` of the way through all chances fall: first the block of tokens, then the token."""
     import torch
 
     blocks = torch.nn.functional.pad(chances, (0, -chances.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
     sums = blocks.sum(-1, dtype=torch.double)
     block, points = _first_beyond(points * sums.sum(-1, keepdim=True), sums)
-    inside, _ = _first_beyond(points, blocks[torch.arange(len(blocks)), block[:, 0]].double())
-    found: list[int] = (block * BLOCK + inside)[:, 0].tolist()
-    return found
+    inside, _ = _first_beyond(points, blocks[torch.arange(len(blocks), device=block.device), block[:, 0]].double())
+    return (block * BLOCK + inside)[:, 0]
 
 
 def _first_beyond(points: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,53 +239,57 @@ def _first_beyond(points: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
     return at, points - (sums.gather(-1, at) - chances.gather(-1, at))
 
 
-def _chances(rules: Sequence[Sampling], scores: Tensor) -> Tensor:
+def chances_of(rules: Sequence[Sampling], scores: Tensor) -> Tensor:
     """The chance of every token, ``[rows, vocabulary]``, whose rows need not add up to 1."""
-    import torch
-
     # Subtracting first keeps the division finite at the smallest temperatures.
     scores = scores - scores.amax(-1, keepdim=True)
-    scores /= torch.tensor([[rule.temperature] for rule in rules])
+    scores /= uploaded([[rule.temperature] for rule in rules], scores.device)
     _keep_top_k(rules, scores)
     chances = scores.softmax(-1)
     _keep_top_p(rules, chances)
     if any(rule.min_p for rule in rules):
-        least = torch.tensor([[rule.min_p or 0.0] for rule in rules])
+        least = uploaded([[rule.min_p or 0.0] for rule in rules], chances.device)
         chances.masked_fill_(chances < least * chances.amax(-1, keepdim=True), 0.0)
     return chances
 
 
 def _keep_top_k(rules: Sequence[Sampling], scores: Tensor) -> None:
-    import torch
-
     rows = [n for n, rule in enumerate(rules) if rule.top_k is not None and rule.top_k < scores.shape[-1]]
     if rows:
-        places = torch.tensor([[rules[n].top_k or 0] for n in rows]) - 1
-        least = _largest(scores[rows], int(places.max()) + 1).gather(-1, places)
-        scores[rows] = scores[rows].masked_fill(scores[rows] < least, -math.inf)
+        counts, at = [rules[n].top_k or 0 for n in rows], uploaded(rows, scores.device)
+        places = uploaded([[count - 1] for count in counts], scores.device)
+        least = _largest(scores[at], max(counts)).gather(-1, places)
+        scores[at] = scores[at].masked_fill(scores[at] < least, -math.inf)
 
 
 def _keep_top_p(rules: Sequence[Sampling], chances: Tensor) -> None:
-    import torch
-
     rows = [n for n, rule in enumerate(rules) if rule.top_p is not None and rule.top_p < 1]
     if rows:
-        most = torch.tensor([[rules[n].top_p or 0.0] for n in rows])
-        kept = chances[rows]
-        for count in (LIKELY, kept.shape[-1]):
-            ordered = _largest(kept, min(count, kept.shape[-1]))
-            sums = ordered.cumsum(-1)
-            if (sums[:, -1:] >= most).all():
-                break
-        last = (sums - ordered < most).sum(-1, keepdim=True) - 1
-        chances[rows] = kept.masked_fill(kept < ordered.gather(-1, last), 0.0)
+        at, most = uploaded(rows, chances.device), uploaded([[rules[n].top_p or 0.0] for n in rows], chances.device)
+        kept = chances[at]
+        ordered = _likeliest(kept, most)
+        last = (ordered.cumsum(-1) - ordered < most).sum(-1, keepdim=True) - 1
+        # Of numbers that are none it is -1, which would be the end of all who use the same GPU.
+        chances[at] = kept.masked_fill(kept < ordered.gather(-1, last.clamp_min(0)), 0.0)
+
+
+def _likeliest(chances: Tensor, most: Tensor) -> Tensor:
+    """The largest chances of each row, in order: as many as add up to ``most``, or more."""
+    size = chances.shape[-1]
+    if chances.device.type == "cpu" and size > LIKELY:  # to ask another device would be to wait for it
+        ordered = _largest(chances, LIKELY)
+        if (ordered.cumsum(-1)[:, -1:] >= most).all():
+            return ordered
+    return _largest(chances, size)
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
-    """The ``count`` largest values of each row, in order. numpy sorts several times as fast as torch."""
+    """The ``count`` largest values of each row, in order. On the CPU numpy sorts several times as fast as torch."""
     import numpy as np
     import torch
 
+    if values.device.type != "cpu":
+        return values.topk(count).values
     top = np.partition(values.numpy(), -count, 1)[:, -count:]
     return torch.from_numpy(np.sort(top, 1)[:, ::-1].copy())
 

@@ -19,7 +19,7 @@ from llmsdk.errors import LLMError, NumericalFault
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.faults import fault
 from llmsdk_providers.local.lookup import Lookup
-from llmsdk_providers.local.sampler import Sampler, pick
+from llmsdk_providers.local.sampler import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +35,8 @@ class Model(Protocol):
     """Pieces of several sequences are computed in one pass."""
     whole_prompts: bool
     """A prompt must be given whole."""
+    guesses: bool
+    """It pays to guess what a sequence will say."""
     embeddings: int
     """Ids that it can read."""
     vocabulary: int
@@ -67,6 +69,10 @@ class Model(Protocol):
 
     def forward(self, pieces: Sequence[Piece]) -> Any:
         """Compute pieces of placed contexts; ``[rows, vocabulary]`` float32 logits for what is wanted of them."""
+        ...
+
+    def pick(self, contexts: Sequence[Context], samplers: Sequence[Sampler], logits: Tensor) -> list[int | None]:
+        """The next token of each of ``contexts``, as ``sampler.pick`` says; from their logits, just computed."""
         ...
 
     def branches(self, context: Context, rows: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -276,10 +282,11 @@ class Scheduler:
         """The next token of those that have a sampler."""
         rows = [n for n, work in enumerate(works) if work.sampler is not None]
         samplers = [work.sampler for work in works if work.sampler is not None]
+        contexts = [work.context for work in works if work.sampler is not None and work.context is not None]
         if len(rows) == len(works):
-            return pick(samplers, logits)
+            return self._model.pick(contexts, samplers, logits)
         found: list[int | None] = [None] * len(works)
-        for n, token in zip(rows, pick(samplers, logits[rows]) if rows else (), strict=True):
+        for n, token in zip(rows, self._model.pick(contexts, samplers, logits[rows]) if rows else (), strict=True):
             found[n] = token
         return found
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from llmsdk.errors import InputError
 from llmsdk.types import Request
+from llmsdk_providers.local.choosing import NONE, choose
 from llmsdk_providers.local.sampler import Sampler, Sampling, logprobs, pick
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
@@ -222,6 +223,44 @@ class Held:
 
 def held(rule: Sampling, *tokens: int, whole: bool = False) -> Sampler:
     return Sampler(rule, (), len(LOGITS), Held(*tokens, whole=whole))  # type: ignore[arg-type]
+
+
+RULES = st.fixed_dictionaries(
+    {"seed": st.integers(0, 9)},
+    optional={
+        "temperature": st.sampled_from([0.0, 0.3, 1.0, 20.0]),
+        "top_k": st.integers(1, 8),
+        "top_p": st.sampled_from([0.1, 0.5, 0.9, 1.0]),
+        "min_p": st.sampled_from([0.05, 0.5, 1.0]),
+        "repetition_penalty": st.sampled_from([0.5, 1.7]),
+        "presence_penalty": st.sampled_from([-1.0, 1.0]),
+        "frequency_penalty": st.sampled_from([-1.0, 1.0]),
+        "logit_bias": st.just({2: 4.0}),
+    },
+)
+
+
+@given(
+    rules=st.lists(st.tuples(RULES, st.sampled_from([None, (1,), (0, 3, 4)])), min_size=1, max_size=6),
+    broken=st.sets(st.integers(0, 5)),
+)
+def test_what_is_chosen_on_a_device_is_what_is_picked_on_the_cpu(
+    rules: list[tuple[dict[str, Any], tuple[int, ...] | None]], broken: set[int]
+) -> None:
+    def samplers() -> list[Sampler]:
+        made = [(sampling(**rule), tokens) for rule, tokens in rules]
+        return [Sampler(r, (0, 3), len(LOGITS)) if tokens is None else held(r, *tokens) for r, tokens in made]
+
+    rows = torch.stack([LOGITS.roll(n) for n in range(len(rules))])
+    for n in broken.intersection(range(len(rules))):
+        rows[n, 1] = math.nan
+    ours, plain = samplers(), samplers()
+    for _ in range(5):
+        tokens = choose(ours, rows).tolist()
+        assert [None if token == NONE else token for token in tokens] == pick(plain, rows)
+        for sampler, token in zip(ours, tokens, strict=True):
+            if token != NONE:
+                sampler.saw(token)
 
 
 @pytest.mark.parametrize("fields", [{}, {"temperature": 1.0}, {"temperature": 9.0, "top_k": 2}, {"min_p": 0.2}])
