@@ -66,10 +66,16 @@ class Harsh(Paged):
     """Whatever nobody should read holds garbage: new pages, freed pages, and what a pass is told, after the pass."""
 
     def __init__(
-        self, decoder: Any, pages: int = 2000, page: int = 16, capture: Callable[[Work], Work] = taped
+        self,
+        decoder: Any,
+        pages: int = 2000,
+        page: int = 16,
+        capture: Callable[[Work], Work] = taped,
+        *,
+        overlap: bool = True,
     ) -> None:
         size = page * decoder.shape.numbers_per_token * decoder.dtype.itemsize
-        super().__init__(decoder, (pages + 1) * size, attention=Gathered(page), capture=capture)
+        super().__init__(decoder, (pages + 1) * size, attention=Gathered(page), capture=capture, overlap=overlap)
         assert self.pool.limit == pages
         for kv in self.pool.kv:
             kv.fill_(torch.nan)

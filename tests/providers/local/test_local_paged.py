@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from local_kit import load_reference
@@ -16,9 +17,11 @@ from paged_kit import Harsh, check, taped
 
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.graphs import again
-from llmsdk_providers.local.native import Blueprint, draw_up
+from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.paged import ROWS, SHORT, Paged, batch
 from llmsdk_providers.local.passes import Gathered, Run, Told, Varlen, best
+from llmsdk_providers.local.sampler import Sampler, Sampling
+from llmsdk_providers.local.scheduler import Scheduler
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 pytest.importorskip("transformers", reason="the local runtime needs transformers")
@@ -26,10 +29,15 @@ torch.set_num_threads(1)
 CPU = torch.device("cpu")
 
 
-def made(folder: Path, **options: Any) -> Harsh:
+@lru_cache
+def decoder(folder: Path) -> Any:
     plan = draw_up(folder, torch.float32, CPU)
     assert isinstance(plan, Blueprint), plan
-    return Harsh(plan.build(torch.float32), **options)
+    return plan.build(torch.float32)
+
+
+def made(folder: Path, **options: Any) -> Harsh:
+    return Harsh(decoder(folder), **options)
 
 
 def ids(folder: Path, text: str) -> list[int]:
@@ -183,6 +191,144 @@ def test_more_rows_than_the_largest_graph(tiny: Callable[[str], Path]) -> None:
     model, prompts = made(tiny("llama")), [[1 + n % 300, 5] for n in range(ROWS)]
     together = said(model, prompts, 2)
     assert [said(model, [prompt], 2)[0] for prompt in prompts[:3]] == together[:3]
+
+
+# --- what runs ahead ----------------------------------------------------------------------------------------------
+
+
+class Counted(Harsh):
+    """Counts passes that somebody had to wait for, and rows that were computed ahead."""
+
+    waited = ahead = 0
+
+    def _computed(self, pieces: Sequence[Piece]) -> Any:
+        self.waited += 1
+        return super()._computed(pieces)
+
+    def _go_ahead(self, contexts: Sequence[Context], ids: Any) -> Any:
+        self.ahead += len(contexts)
+        return super()._go_ahead(contexts, ids)
+
+
+def counted(folder: Path, **options: Any) -> Counted:
+    return Counted(decoder(folder), **options)
+
+
+RULES = [
+    Sampling(),
+    Sampling(temperature=1.0, seed=1),
+    Sampling(temperature=0.7, top_p=0.9, seed=2),
+    Sampling(temperature=2.0, top_k=5, seed=3, repetition_penalty=1.3),
+    Sampling(frequency_penalty=0.5, logit_bias={5: 2.0}),
+]
+
+
+def written(model: Any, plan: Sequence[tuple[list[int], Sampling, int, int]]) -> list[list[int]]:
+    """What works say that come and end at their steps, through the scheduler. Each has a sampler of its own."""
+    works = [Written(prompt, rule, count) for prompt, rule, count, _ in plan]
+    scheduler, n = Scheduler(model), 0
+    while not all(work.over for work in works):
+        running = [work for work, (*_, start) in zip(works, plan, strict=True) if start <= n and not work.over]
+        scheduler.step(running)
+        for work in running:
+            if work.over:
+                scheduler.release(work)
+        n += 1
+    return [work.text for work in works]
+
+
+class Written:
+    """A work that writes so many tokens by its rule."""
+
+    def __init__(self, prompt: list[int], rule: Sampling, count: int) -> None:
+        self.cancelled = self.over = False
+        self.context: Context | None = None
+        self.sampler: Sampler | None = None
+        self.lookup = None
+        self.prompt, self.rule, self.count = prompt, rule, count
+        self.text: list[int] = []
+
+    def begin(self, model: Any) -> None:
+        self.context, self.sampler = Context(list(self.prompt)), Sampler(self.rule, self.prompt, model.vocabulary)
+
+    def accept(self, logits: Any, token: int | None) -> None:
+        assert self.context is not None
+        assert token is not None
+        assert bool(torch.isfinite(logits).all()), "what a token was chosen from is still there"
+        self.text.append(token)
+        self.context.ids.append(token)
+        self.over = len(self.text) == self.count
+
+    def branch(self, model: Any) -> None:
+        raise AssertionError
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+    def drop(self) -> None:
+        self.over = True
+
+    def deliver(self) -> None: ...
+
+
+@given(
+    plan=st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 300), min_size=1, max_size=60),
+            st.sampled_from(RULES),
+            st.integers(1, 25),
+            st.integers(0, 12),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    pages=st.sampled_from([8, 12, 300]),
+)
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+def test_running_ahead_changes_no_text(
+    tiny: Callable[[str], Path], plan: list[tuple[list[int], Sampling, int, int]], pages: int
+) -> None:
+    """Nor do pages: in a plain order, over arenas, with tokens picked on the CPU, all say the same."""
+    folder = tiny("qwen3")
+    ahead, plain = counted(folder, pages=pages), made(folder, pages=pages, overlap=False)
+    assert written(ahead, plan) == written(plain, plan) == written(Native(decoder(folder), 2**24), plan)
+    check(ahead, [])
+    check(plain, [])
+
+
+def test_only_prompts_are_waited_for(tiny: Callable[[str], Path]) -> None:
+    model = counted(tiny("llama"))
+    written(model, [([1, 2, 3], rule, 20, 0) for rule in RULES])
+    assert model.waited == 1
+    assert model.ahead == 20 * len(RULES)
+    written(model, [([n, 2, 3], RULES[0], 20, 3 * n) for n in range(1, 4)])
+    assert model.waited == 1 + 3, "who comes later is computed beside what was computed ahead"
+
+
+def test_what_fails_ahead_fails_nobody(tiny: Callable[[str], Path]) -> None:
+    class Fails(Counted):
+        def _go_ahead(self, contexts: Sequence[Context], ids: Any) -> Any:
+            raise RuntimeError("out of memory")
+
+    plan, folder = [([1, 2, 3], rule, 10, 0) for rule in RULES], tiny("llama")
+    assert written(Fails(decoder(folder)), plan) == written(made(folder), plan)
+
+
+def test_an_id_that_was_not_foreseen_is_computed(tiny: Callable[[str], Path]) -> None:
+    model, alone = counted(tiny("llama")), made(tiny("llama"))
+    context, twin = Context([1, 2, 3]), Context([1, 2, 3])
+    for each, one in ((model, context), (alone, twin)):
+        assert each.place(one)
+        each.forward([Piece(one, 3)])
+    (token,) = model.pick([context], [Sampler(Sampling(), (), 405)], torch.eye(405)[7:8])
+    assert (token, model.ahead) == (7, 1)
+    for each, one in ((model, context), (alone, twin)):
+        one.ids.append(9)
+        assert each.place(one)
+    torch.testing.assert_close(model.forward([Piece(context, 1)]), alone.forward([Piece(twin, 1)]))
+    assert model.waited == 2
 
 
 # --- pages that are shared ----------------------------------------------------------------------------------------
