@@ -7,8 +7,11 @@ result is where the last one was: whoever wants to keep it copies it before the 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from llmsdk_providers.local.faults import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +36,25 @@ def again(work: Work) -> Work:
 
 
 class CudaGraphs:
-    """Captures works for one device. They share memory, since no two of them run at the same time."""
+    """Captures works for one device. They share memory, since no two of them run at the same time.
+
+    What cannot be captured runs as it is, with a warning.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._memory: Any = None
 
     def __call__(self, work: Work) -> Work:
+        try:
+            return self._captured(work)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            warnings.warn(f"local runs without CUDA graphs, which is slower: {error}", RuntimeWarning, stacklevel=2)
+            return work
+
+    def _captured(self, work: Work) -> Work:
         import torch
 
         with torch.cuda.device(self._device):

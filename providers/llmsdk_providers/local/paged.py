@@ -255,6 +255,7 @@ class Paged:
 
     def _new_pass(self, rows: int, width: int) -> tuple[Told, Work]:
         told = Told.blank([1] * rows, width, self._decoder.device)
+        told.tell([], self.pool.page)
         found = self._passes[rows, width] = told, self._capture(lambda: self._compute(told))
         return found
 

@@ -55,7 +55,7 @@ class Told:
 
     @classmethod
     def blank(cls, sizes: Sequence[int], width: int, device: torch.device) -> Told:
-        """All zeros: rows that fill up, in the page that belongs to nobody."""
+        """With nothing told yet."""
         import torch
 
         size = 3 * sum(sizes) + len(sizes) * (2 + width) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from local_kit import load_reference
+from local_kit import ask, load_reference, scores
 from paged_kit import Harsh, check, taped
 
+from llmsdk.types import Request, TextDelta
+from llmsdk_providers.local import Local, loader
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.graphs import again
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
@@ -329,6 +332,58 @@ def test_an_id_that_was_not_foreseen_is_computed(tiny: Callable[[str], Path]) ->
         assert each.place(one)
     torch.testing.assert_close(model.forward([Piece(context, 1)]), alone.forward([Piece(twin, 1)]))
     assert model.waited == 2
+
+
+# --- through the provider -----------------------------------------------------------------------------------------
+
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+ASKED: list[dict[str, Any]] = [
+    {},
+    {"stop": ("o",)},
+    {"n": 3, "temperature": 1.0, "seed": 5},
+    {"temperature": 0.8, "top_p": 0.9, "top_k": 40, "min_p": 0.01, "seed": 1},
+    {"repetition_penalty": 1.5, "presence_penalty": 0.5, "logit_bias": {9: 3.0}},
+    {"logprobs": 3, "temperature": 1.0, "seed": 2},
+    {"schema": SCHEMA, "temperature": 1.0, "seed": 3},
+    {"input": "dog " * 30},
+    {"input": "dog " * 30 + "ball"},
+]
+
+
+def told(events: Sequence[Any]) -> tuple[list[str], list[str], list[float]]:
+    """Texts, and tokens and log-probabilities where they were asked for."""
+    texts = [(event.index, event.text) for event in events if isinstance(event, TextDelta)]
+    chances = [item for event in events if isinstance(event, TextDelta) for item in event.logprobs]
+    numbers = [number for item in chances for number in (item.logprob, *(chance for _, chance in item.top))]
+    words = ["".join(text for index, text in texts if index == n) for n in range(3)]
+    return words, [item.token for item in chances], numbers
+
+
+def test_a_provider_says_the_same_over_pages(
+    fresh: Callable[..., Local], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other over arenas, and all at once over pages: as it would be on a GPU, but for the GPU."""
+    made_of: list[Paged] = []
+
+    def with_pages(decoder: Any, kv_bytes: int) -> Paged:
+        made_of.append(Harsh(decoder))
+        return made_of[0]
+
+    requests = [Request(str(tiny("qwen3")), **{"input": "Once upon", "max_tokens": 20, **more}) for more in ASKED]
+    plain = fresh()
+    expected = [told(ask(plain, request)) for request in requests]
+    labels = [score.logprob for score in scores(plain, requests[0], ["dog", "ball", "a garden"])]
+    monkeypatch.setattr(loader, "with_memory", with_pages)
+    paged = fresh()
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda request: told(ask(paged, request)), requests))
+    assert [texts for *texts, _ in found] == [texts for *texts, _ in expected]
+    for (*_, ours), (*_, theirs) in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    assert [score.logprob for score in scores(paged, requests[0], ["dog", "ball", "a garden"])] == pytest.approx(
+        labels, abs=1e-4
+    )
+    check(made_of[0], [])
 
 
 # --- pages that are shared ----------------------------------------------------------------------------------------
