@@ -13,7 +13,7 @@ import local
 import overhead
 from report import Report, machine, write
 
-ALL: dict[str, Callable[[int], Report]] = {
+ALL: dict[str, Callable[..., Report]] = {
     "import": imports.measure,
     "overhead": overhead.measure,
     "install": install.measure,
@@ -25,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench")
     parser.add_argument("names", nargs="*", metavar="import|overhead|install|local", default=[])
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds of each measurement (9)")
+    parser.add_argument("--quick", action="store_true", help="overhead in one short round, to see where one is")
     parser.add_argument("--json", type=Path, help="also keep the figures in this file")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args()
@@ -34,7 +35,7 @@ def main() -> None:
     print(setting, end="\n\n", flush=True)
     figures: dict[str, object] = {"machine": setting}
     for name in options.names or ALL:
-        report = ALL[name](options.rounds)
+        report = overhead.measure(1, quick=True) if name == "overhead" and options.quick else ALL[name](options.rounds)
         figures[name] = report.figures
         print(report.markdown, flush=True)
         if options.write:

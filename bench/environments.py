@@ -30,10 +30,7 @@ def environment(name: str, requirements: list[str]) -> Path:
 
 def ours() -> Path:
     """An environment with the core of this very tree, built and installed as a user would."""
-    return with_us(environment("llmsdk", []))
-
-
-def with_us(python: Path) -> Path:
+    python = environment("llmsdk", [])
     pip(python, "--force-reinstall", "--no-deps", ".")
     pip(python, ".")
     return python

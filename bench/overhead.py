@@ -1,4 +1,4 @@
-"""CPU time of one buffered call and of one streamed chunk: bare httpx2, openai, and ours."""
+"""The CPU time of a call and of a streamed chunk, in every mode of use: bare HTTP libraries, other SDKs, and ours."""
 
 from __future__ import annotations
 
@@ -6,28 +6,74 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import distributions
-from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from environments import environment, purelib, with_us
+from environments import environment, ours, purelib
 from report import Report, table
-from server import CHUNKS, streamed
 
 HERE = Path(__file__).parent
-CLIENTS = ("httpx2", "openai", "llmsdk")
-KINDS = [("sync", "call"), ("async", "call"), ("sync", "stream"), ("async", "stream")]
-COUNT = {"call": 150, "stream": 2}
+BASE = "httpx2"
+"""What the ratios are to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A way to use a client. ``count`` calls in a round, ``quick`` of them in a quick run."""
+
+    name: str
+    title: str
+    count: int
+    quick: int
+
+
+CALLS = (
+    Mode("sync", "sync", 200, 50),
+    Mode("async", "async", 200, 50),
+    Mode("flight-64", "64 in flight", 640, 128),
+    Mode("flight-512", "512 in flight", 1024, 512),
+    Mode("flight-1000", "1000 in flight", 2000, 1000),
+    Mode("prompt", "1 MB prompt", 10, 3),
+    Mode("reply", "1 MB reply", 10, 3),
+    Mode("construct", "construction", 5, 2),
+)
+STREAMS = (
+    Mode("syncstream", "sync stream", 3, 1),
+    Mode("stream", "async stream", 3, 1),
+    Mode("stream-64", "64 streams", 64, 64),
+    Mode("paced", "a chunk a millisecond", 1, 1),
+)
+ROWS: Mapping[str, tuple[str, Sequence[str]]] = {
+    "httpx2": ("bare", ["httpx", "httpx2", "aiohttp"]),
+    "httpx": ("bare", ["httpx", "httpx2", "aiohttp"]),
+    "aiohttp": ("bare", ["httpx", "httpx2", "aiohttp"]),
+    "openai": ("openai", ["openai"]),
+    "litellm": ("litellm", ["litellm"]),
+    "any-llm-sdk": ("any-llm-sdk", ["any-llm-sdk[openai]"]),
+    "pydantic-ai": ("pydantic-ai", ["pydantic-ai-slim[openai]"]),
+    "llmsdk over httpx2": ("llmsdk", []),
+    "llmsdk": ("llmsdk", []),
+}
+"""Each client, the environment that it runs in, and what pip installs there."""
+DISTRIBUTION = {"pydantic-ai": "pydantic-ai-slim", "llmsdk over httpx2": "llmsdk"}
 NOTE = """\
-Microseconds of the client process's CPU for one buffered chat call, and for one chunk of a streamed one (2000 chunks of
-about {size} bytes in one burst), one at a time over plain HTTP kept alive on loopback: the least of {rounds} rounds (in
-brackets the median), interleaved, each in a fresh process, client and server on a core each, every answer checked. The
-ratio is to bare httpx2 in the same round (the median again), which posts a dict and reads `choices[0]`, or splits lines
-and parses JSON, and does nothing else: no types, no retries, no usage, no ledger, no deadline."""
+Microseconds of the client process's CPU for {unit}, the least of {rounds} rounds, and the median ratio to bare httpx2
+in the same round. Plain HTTP kept alive on loopback, server and client in processes of their own on a core each, each
+client in an environment of its own and alive through all rounds, which go through the clients in turn; every answer is
+checked, and what is not there after {patience} s in a wave of calls in flight is unfinished (the number of all rounds).
+{more}"""
+OF_CALLS = """\
+Bare clients post a dict and read `choices[0]`, without types, retries, usage, ledger or deadline, and may open 2000
+connections; SDKs run with their defaults, ours with a deadline and a tracing hook. In flight: the server answers after
+50 ms. Construction: a further client, sync and async together. *llmsdk over httpx2* is ours with `http_client=`."""
+OF_STREAMS = """\
+A chunk is an event of about 240 bytes, all {chunks} of a stream in one burst but for the last column. Bare clients
+split lines and parse JSON; pydantic-ai has no plain blocking stream."""
 
 
 @contextmanager
@@ -41,38 +87,86 @@ def server() -> Iterator[str]:
         process.stdin.close()
 
 
-def measure(rounds: int) -> Report:
-    """``rounds`` times every client and kind of call, in turn."""
-    python = with_us(environment("overhead", ["openai"]))
-    seconds: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    with server() as url:
-        for _, (face, kind), client in product(range(rounds), KINDS, CLIENTS):
-            seconds[client, face, kind].append(once(python, client, face, kind, url))
-    figures = {
-        client: {f"{face} {kind}": summary(seconds[client, face, kind], seconds["httpx2", face, kind])
-                 for face, kind in KINDS}
-        for client in CLIENTS
-    }  # fmt: skip
-    heads = ["client", "sync call", "async call", "sync chunk", "async chunk"]
-    rows = [[f"{client} {version(python, client)}", *map(cell, figures[client].values())] for client in CLIENTS]
-    return Report(table(heads, rows, NOTE.format(rounds=rounds, size=len(streamed()) // CHUNKS)), figures)
+class Client:
+    """A client's process, measured when asked."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def measure(self, mode: str, count: int) -> dict[str, Any] | None:
+        """What ``worker.py`` tells; ``None`` where the client has no such mode, or has ended."""
+        assert self._process.stdin
+        assert self._process.stdout
+        try:
+            print(mode, count, file=self._process.stdin, flush=True)
+            told: dict[str, Any] | None = json.loads(self._process.stdout.readline() or "null")
+        except OSError:
+            return None
+        return told
 
 
-def once(python: Path, client: str, face: str, kind: str, url: str) -> float:
-    command = [str(python), str(HERE / "worker.py"), client, face, kind, url, str(COUNT[kind])]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+@contextmanager
+def started(python: Path, name: str, url: str) -> Iterator[Client]:
+    command = [str(python), str(HERE / "worker.py"), name, url]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=quiet, text=True) as process:
+        yield Client(process)
+        process.kill()
+        with suppress(BrokenPipeError):  # it ended before
+            process.communicate()
 
 
-def summary(seconds: list[float], bare: list[float]) -> dict[str, Any]:
-    """Least and median, and the median of the ratios within a round: what else the machine does moves both alike."""
-    ratio = median(ours / theirs for ours, theirs in zip(seconds, bare, strict=True))
-    microseconds = [value * 1e6 for value in seconds]
-    return {"min_us": min(microseconds), "median_us": median(microseconds), "ratio": ratio, "us": microseconds}
+def measure(rounds: int, quick: bool = False) -> Report:
+    """``rounds`` times every mode of every client, the clients in turn."""
+    pythons = found()
+    figures: dict[str, dict[str, list[dict[str, Any] | None]]] = defaultdict(lambda: defaultdict(list))
+    with ExitStack() as stack:
+        url = stack.enter_context(server())
+        clients = {name: stack.enter_context(started(python, name, url)) for name, python in pythons.items()}
+        for _ in range(rounds):
+            for mode in (*CALLS, *STREAMS):
+                for name, client in clients.items():
+                    told = client.measure(mode.name, mode.quick if quick else mode.count)
+                    figures[name][mode.name].append(told)
+    titles = {name: f"{name} {version(python, DISTRIBUTION.get(name, name))}" for name, python in pythons.items()}
+    return Report("\n".join([shown("a call", OF_CALLS, CALLS, titles, figures, rounds),
+                             shown("a chunk", OF_STREAMS, STREAMS, titles, figures, rounds)]), figures)  # fmt: skip
 
 
-def cell(figures: dict[str, Any]) -> str:
-    digits = 0 if figures["min_us"] >= 100 else 1
-    return f"{figures['min_us']:.{digits}f} ({figures['median_us']:.{digits}f}) {figures['ratio']:.2f}x"
+def found() -> dict[str, Path]:
+    """The Pythons of all clients that can be installed here; the others are named and left out."""
+    pythons: dict[str, Path] = {}
+    mine = ours()
+    for name, (folder, wanted) in ROWS.items():
+        try:
+            pythons[name] = environment(folder, list(wanted)) if wanted else mine
+        except subprocess.CalledProcessError:
+            print(f"{name} cannot be installed here and is left out", file=sys.stderr)
+    return pythons
+
+
+def shown(
+    unit: str, more: str, modes: Sequence[Mode], titles: Mapping[str, str], figures: Mapping[str, Any], rounds: int
+) -> str:
+    from server import CHUNKS
+    from worker import PATIENCE
+
+    heads = ["client", *(mode.title for mode in modes)]
+    rows = [[title, *(cell(figures[name][mode.name], figures[BASE][mode.name]) for mode in modes)]
+            for name, title in titles.items()]  # fmt: skip
+    text = NOTE.format(unit=unit, rounds=rounds, patience=f"{PATIENCE:.0f}", more=more.format(chunks=CHUNKS))
+    return table(heads, rows, text)
+
+
+def cell(told: Sequence[dict[str, Any] | None], base: Sequence[dict[str, Any] | None]) -> str:
+    pairs = [(mine, other) for mine, other in zip(told, base, strict=True) if mine and other and mine["done"]]
+    if not pairs:
+        return "-"
+    least = min(mine["us"] for mine, _ in pairs)
+    ratio = median(mine["us"] / other["us"] for mine, other in pairs)
+    missing = sum(mine["missing"] for mine in told if mine)
+    digits = 0 if least >= 100 else 1
+    return f"{least:,.{digits}f} {ratio:.2f}x" + (f" ({missing} unfinished)" if missing else "")
 
 
 def version(python: Path, name: str) -> str:

@@ -1,156 +1,124 @@
-"""One client, one kind of call, many times, in a fresh process: prints the CPU seconds of each unit, answers checked.
+"""One client in a process of its own, which measures what it is told: ``worker.py CLIENT URL``.
 
-worker.py CLIENT {sync|async} {call|stream} URL COUNT
+Reads lines ``MODE COUNT``, and answers each with a line of JSON: CPU microseconds of this process for each unit (a
+call, or a chunk of a stream), how many were finished in time, how many were not. Every answer is checked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from clients import CLIENTS
 from pin import pin
-from server import ANSWER, CHUNKS, PIECE
+from server import ANSWER, CHUNKS, LARGE, PACED, pieces
 
 PROMPT = "What is the weather like in Rome today?"
-BODY = {"model": "gpt-x", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 64}
-LONG = PIECE * CHUNKS
-WARM_UP = 5
+BURST, SLOW = "".join(pieces(CHUNKS)), "".join(pieces(PACED))
+LONG_PROMPT = "What is the weather like? " * 40_000
+WARM_UP = 3
+PATIENCE = 8.0
+"""Seconds for a wave of calls in flight; what has not come by then is unfinished."""
+Run = Callable[[], Awaitable[str]]
 
 
-def piece(line: str) -> str:
-    """The text in one line of a raw event stream."""
-    if not line.startswith("data: {"):
-        return ""
-    choices = json.loads(line[6:])["choices"]
-    return (choices[0]["delta"].get("content") or "") if choices else ""
+class Worker:
+    def __init__(self, name: str, url: str) -> None:
+        self.make = CLIENTS[name]
+        self.url = url
+        self.client = self.make(url)
+        self.runner = asyncio.Runner()
+
+    def has(self, method: str) -> bool:
+        return hasattr(self.client, method)
+
+    def measure(self, mode: str, count: int) -> dict[str, Any] | None:
+        kind, _, width = mode.partition("-")
+        match kind:
+            case "sync" if self.has("call"):
+                return self.blocking(lambda: self.client.call("now", PROMPT), ANSWER, count, 1)
+            case "syncstream" if self.has("stream"):
+                return self.blocking(lambda: self.client.stream("burst", PROMPT), BURST, count, CHUNKS)
+            case "async":
+                return self.awaited(lambda: self.client.acall("now", PROMPT), ANSWER, count, 1)
+            case "flight":
+                return self.awaited(lambda: self.client.acall("wait", PROMPT), ANSWER, count, 1, int(width))
+            case "prompt":
+                return self.awaited(lambda: self.client.acall("now", LONG_PROMPT), ANSWER, count, 1)
+            case "reply":
+                return self.awaited(lambda: self.client.acall("large", PROMPT), LARGE, count, 1)
+            case "stream":
+                return self.awaited(lambda: self.client.astream("burst", PROMPT), BURST, count, CHUNKS, int(width or 1))
+            case "paced":
+                return self.awaited(lambda: self.client.astream("paced", PROMPT), SLOW, count, PACED)
+            case "construct":
+                return self.constructed(count)
+        return None
+
+    def blocking(self, call: Callable[[], str], expected: str, count: int, units: int) -> dict[str, Any]:
+        for _ in range(WARM_UP):
+            assert call() == expected
+        began = time.process_time()
+        right = sum(call() == expected for _ in range(count))
+        return told(time.process_time() - began, right, count, units)
+
+    def constructed(self, count: int) -> dict[str, Any]:
+        began = time.process_time()
+        kept = [self.make(self.url) for _ in range(count)]
+        return told(time.process_time() - began, len(kept), count, 1)
+
+    def awaited(self, call: Run, expected: str, count: int, units: int, width: int = 1) -> dict[str, Any]:
+        return self.runner.run(self.wave(call, expected, count, units, width))
+
+    async def wave(self, call: Run, expected: str, count: int, units: int, width: int) -> dict[str, Any]:
+        """``count`` calls, ``width`` of them in flight, after one wave that opens the connections."""
+        await self.calls(call, expected, max(WARM_UP, width), width)
+        began = time.process_time()
+        right = await self.calls(call, expected, count, width)
+        return told(time.process_time() - began, right, count, units)
+
+    async def calls(self, call: Run, expected: str, count: int, width: int) -> int:
+        left, right = iter(range(count)), 0
+
+        async def work() -> None:
+            nonlocal right
+            for _ in left:
+                right += await call() == expected
+
+        if width == 1:
+            await work()
+            return right
+        tasks = [asyncio.create_task(work()) for _ in range(width)]
+        _, late = await asyncio.wait(tasks, timeout=PATIENCE)
+        for task in late:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+        return right
 
 
-def httpx2_sync(url: str, stream: bool) -> Callable[[], str]:
-    import httpx2
-
-    client = httpx2.Client(headers={"authorization": "Bearer sk-x"})
-
-    def call() -> str:
-        reply = client.post(f"{url}/chat/completions", json=BODY)
-        return str(reply.raise_for_status().json()["choices"][0]["message"]["content"])
-
-    def streamed() -> str:
-        with client.stream("POST", f"{url}/chat/completions", json={**BODY, "stream": True}) as reply:
-            return "".join(piece(line) for line in reply.iter_lines())
-
-    return streamed if stream else call
+def told(seconds: float, right: int, count: int, units: int) -> dict[str, Any]:
+    return {"us": seconds / max(right * units, 1) * 1e6, "done": right, "missing": count - right}
 
 
-def httpx2_async(url: str, stream: bool) -> Callable[[], Awaitable[str]]:
-    import httpx2
-
-    client = httpx2.AsyncClient(headers={"authorization": "Bearer sk-x"})
-
-    async def call() -> str:
-        reply = await client.post(f"{url}/chat/completions", json=BODY)
-        return str(reply.raise_for_status().json()["choices"][0]["message"]["content"])
-
-    async def streamed() -> str:
-        async with client.stream("POST", f"{url}/chat/completions", json={**BODY, "stream": True}) as reply:
-            return "".join([piece(line) async for line in reply.aiter_lines()])
-
-    return streamed if stream else call
-
-
-def openai_sync(url: str, stream: bool) -> Callable[[], str]:
-    import openai
-
-    client = openai.OpenAI(api_key="sk-x", base_url=url, max_retries=0)
-
-    def call() -> str:
-        return client.chat.completions.create(**BODY).choices[0].message.content or ""  # type: ignore[call-overload]
-
-    def streamed() -> str:
-        chunks = client.chat.completions.create(**BODY, stream=True)  # type: ignore[call-overload]
-        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-
-    return streamed if stream else call
-
-
-def openai_async(url: str, stream: bool) -> Callable[[], Awaitable[str]]:
-    import openai
-
-    client = openai.AsyncOpenAI(api_key="sk-x", base_url=url, max_retries=0)
-
-    async def call() -> str:
-        reply = await client.chat.completions.create(**BODY)  # type: ignore[call-overload]
-        return reply.choices[0].message.content or ""
-
-    async def streamed() -> str:
-        chunks = await client.chat.completions.create(**BODY, stream=True)  # type: ignore[call-overload]
-        return "".join([chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices])
-
-    return streamed if stream else call
-
-
-def llmsdk_sync(url: str, stream: bool) -> Callable[[], str]:
-    from llmsdk import Client
-
-    client = Client("openai:gpt-x", api_key="sk-x", base_url=url, retry=1, config={})
-
-    def call() -> str:
-        return client.chat(PROMPT, max_tokens=64).text
-
-    def streamed() -> str:
-        return "".join(event.text for event in client.chat(PROMPT, max_tokens=64, stream=True))
-
-    return streamed if stream else call
-
-
-def llmsdk_async(url: str, stream: bool) -> Callable[[], Awaitable[str]]:
-    from llmsdk import AsyncClient
-
-    client = AsyncClient("openai:gpt-x", api_key="sk-x", base_url=url, retry=1, config={})
-
-    async def call() -> str:
-        return (await client.chat(PROMPT, max_tokens=64)).text
-
-    async def streamed() -> str:
-        async with client.chat(PROMPT, max_tokens=64, stream=True) as events:
-            return "".join([event.text async for event in events])
-
-    return streamed if stream else call
-
-
-def time_sync(call: Callable[[], str], expected: str, count: int) -> float:
-    for _ in range(WARM_UP):
-        assert call() == expected
-    began = time.process_time()
-    right = sum(call() == expected for _ in range(count))
-    seconds = time.process_time() - began
-    assert right == count
-    return seconds
-
-
-async def time_async(make: Callable[[], Callable[[], Awaitable[str]]], expected: str, count: int) -> float:
-    call, right = make(), 0
-    for _ in range(WARM_UP):
-        assert await call() == expected
-    began = time.process_time()
-    for _ in range(count):
-        right += await call() == expected
-    seconds = time.process_time() - began
-    assert right == count
-    return seconds
-
-
-def main(client: str, face: str, kind: str, url: str, times: str) -> None:
+def main(name: str, url: str) -> None:
     pin(0)
-    make, stream, count = globals()[f"{client}_{face}"], kind == "stream", int(times)
-    expected, units = (LONG, count * CHUNKS) if stream else (ANSWER, count)
-    if face == "sync":
-        seconds = time_sync(make(url, stream), expected, count)
-    else:
-        seconds = asyncio.run(time_async(lambda: make(url, stream), expected, count))
-    print(json.dumps(seconds / units))
+    worker = Worker(name, url)
+    for line in sys.stdin:
+        mode, count = line.split()
+        told = None
+        try:
+            told = worker.measure(mode, int(count))
+        except Exception:  # a client that fails in one mode has its figures in the others
+            traceback.print_exc()
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
