@@ -173,6 +173,7 @@ class Reply:
 
 
 def _read(choice: _Choice) -> Choice:
-    text, parts = "".join(choice.text), tuple(choice.parts())
+    text = "".join(choice.text)
+    parts = tuple(choice.parts()) if choice.between else ()
     message = Message("assistant", text if parts == (Text(text),) or not parts else parts)
     return Choice(text, choice.finish.reason if choice.finish else "other", message, tuple(choice.logprobs) or None)

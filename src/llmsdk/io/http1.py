@@ -165,48 +165,49 @@ class Chunked:
         if self._rest:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
-        at = 0
-        while at < len(data) and not self.done:
+        at, size = 0, len(data)
+        while at < size and not self.done:
+            if not self._left:
+                line = self._line(data, at)
+                if line is None:
+                    self._rest = data[at:]
+                    break
+                at = line.end()
             if self._left:
                 at = self._payload(data, at, pieces)
-            elif (after := self._line(data, at)) is None:
-                self._rest = data[at:]
-                break
-            else:
-                at = after
-        self.extra = self.done and at < len(data)
+        self.extra = self.done and at < size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _payload(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Take what has come of a chunk; the position behind it."""
-        content = self._left - 2
-        piece = data[at : at + content] if content > 0 else b""
-        if piece:
-            pieces.append(piece)
-            self._left -= len(piece)
-            at += len(piece)
-        if self._left <= 2 and at < len(data):
-            after = data[at : at + self._left]
-            if not b"\r\n"[-self._left :].startswith(after):
-                raise Lost("the reply's chunks are malformed")
-            self._left -= len(after)
-            at += len(after)
-        return at
-
-    def _line(self, data: bytes, at: int) -> int | None:
-        """Read the line before a chunk, or one behind the last; the position behind it."""
+    def _line(self, data: bytes, at: int) -> re.Match[bytes] | None:
+        """Read the line before a chunk, or one behind the last; ``None`` if it has not come whole."""
         line = (_LINE if self._trailer else _SIZE).match(data, at)
         if line is None:
             if b"\n" in data[at:] or len(data) - at > MAX_HEAD:
                 raise Lost("the reply's chunks are malformed")
-            return None
-        if self._trailer:
+        elif self._trailer:
             self.done = not line[1]
         elif size := int(line[1], 16):
             self._left = size + 2
         else:
             self._trailer = True
-        return line.end()
+        return line
+
+    def _payload(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Take what has come of a chunk; the position behind it."""
+        end = at + self._left
+        if end <= len(data) and self._left > 2:  # all of it
+            pieces.append(data[at : end - 2])
+            after = data[end - 2 : end]
+        else:
+            piece = data[at : max(at, end - 2)]
+            after = data[at + len(piece) : end]
+            end = at + len(piece) + len(after)
+            if piece:
+                pieces.append(piece)
+        self._left -= end - at
+        if after and not b"\r\n"[-self._left - len(after) :].startswith(after):
+            raise Lost("the reply's chunks are malformed")
+        return end
 
     def end(self) -> None:
         raise Lost("it hung up in the middle of the reply")

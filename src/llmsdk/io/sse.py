@@ -9,7 +9,7 @@ empty data, which some servers send to keep a connection alive, is discarded too
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from llmsdk.errors import ResponseTooLarge
 
@@ -18,8 +18,7 @@ MAX_EVENT = 16 * 2**20
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event. ``data`` stays bytes: a JSON parser takes them as they are."""
 
     data: bytes
@@ -62,8 +61,12 @@ class SSEDecoder:
         for line in lines:
             if line:
                 self._field(line)
-            elif self._data:
-                event = self._take()
+            elif data := self._data:
+                if len(data) > 1 or self._event:
+                    event = self._take()
+                else:  # as nearly all are
+                    event = ServerSentEvent(data[0])
+                    self._data, self._size = [], 0
                 if event.data:
                     yield event
             else:
@@ -84,6 +87,11 @@ class SSEDecoder:
             raise ResponseTooLarge(f"one event of the stream is larger than {MAX_EVENT} bytes")
 
     def _field(self, line: bytes) -> None:
+        if line.startswith(b"data: "):
+            self._data.append(line[6:])
+            self._size += len(line)
+            self._check(0)
+            return
         name, _, value = line.partition(b":")
         value = value[1:] if value[:1] == b" " else value
         if name == b"data":

@@ -64,7 +64,7 @@ class ChatTask:
         message = choices[0].message if choices else Message("assistant", "")
         return Chat(
             record=line.record(self._route(line), reply),
-            text=reply.text,
+            text=choices[0].text if choices else "",
             value=parse(reply, self.schema) if self.schema and not message.tool_calls else None,
             message=message,
             messages=(*self.turns, message),
@@ -96,8 +96,9 @@ class ChatTask:
 
     async def follow(self, reply: Reply, line: Line) -> ChatTask | None:
         """The same conversation with the calls of the reply and what they returned, if there are steps left."""
-        message = reply.choices[0].message if reply.choices else None
-        if self.steps == 1 or message is None or not message.tool_calls:
+        choices = () if self.steps == 1 else reply.choices
+        message = choices[0].message if choices else None
+        if message is None or not message.tool_calls:
             return None
         results = await line.gather([partial(self._called, call, line) for call in message.tool_calls])
         turns = (*self.turns, message, Message("tool", tuple(results)))

@@ -145,11 +145,10 @@ def is_error(body: dict[str, Any]) -> bool:
     if body.get("error") or body.get("object") == "error":
         return True
     choices = body.get("choices")
-    return isinstance(choices, list) and any(map(_is_failed, choices))
-
-
-def _is_failed(choice: Any) -> bool:
-    return isinstance(choice, dict) and bool(choice.get("error"))
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("error"):
+            return True
+    return False
 
 
 # --- from what was said to a class --------------------------------------------------------------------------------
