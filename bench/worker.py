@@ -89,7 +89,8 @@ class Worker:
         async def work() -> None:
             nonlocal right
             for _ in left:
-                right += await call() == expected
+                answer = await call()
+                right += answer == expected
 
         if width == 1:
             await work()
