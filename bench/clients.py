@@ -86,6 +86,44 @@ class AIOHTTP:
             return "".join([piece(line) async for line in reply.content])
 
 
+class PyReqwest:
+    def __init__(self, url: str) -> None:
+        from pyreqwest.client import ClientBuilder
+
+        self.url, self.aclient = f"{url}/chat/completions", ClientBuilder().build()
+        self.own = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+
+    async def acall(self, model: str, prompt: str) -> str:
+        asked = self.aclient.post(self.url).headers(self.own).body_bytes(json.dumps(body(model, prompt)).encode())
+        return text(json.loads(bytes(await (await asked.build().send()).bytes())))
+
+
+class Transport:
+    """Our transport alone, as bare as the HTTP libraries, but for the deadline."""
+
+    def __init__(self, url: str) -> None:
+        from llmsdk.io import Clock, HTTPRequest, drive, loop, sync
+
+        self.url, self.request, self.drive = f"{url}/chat/completions", HTTPRequest, drive.drive
+        self.own = ((b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/json"))
+        self.io, self.aio, self.clock = sync.SyncIO(), loop.LoopIO(), Clock
+
+    async def asked(self, io: Any, model: str, prompt: str) -> str:
+        clock = self.clock(io.now, deadline=io.now() + 60)
+        given = json.dumps(body(model, prompt)).encode()
+        reply = await io.within(clock).send(self.request("POST", self.url, self.own, given))
+        try:
+            return text(json.loads(await reply.read()))
+        finally:
+            await reply.aclose()
+
+    def call(self, model: str, prompt: str) -> str:
+        return self.drive(self.asked(self.io, model, prompt))
+
+    async def acall(self, model: str, prompt: str) -> str:
+        return await self.asked(self.aio, model, prompt)
+
+
 class OpenAI:
     def __init__(self, url: str) -> None:
         import openai
@@ -228,6 +266,8 @@ CLIENTS: dict[str, Any] = {
     "httpx": HTTPX,
     "httpx2": HTTPX2,
     "aiohttp": AIOHTTP,
+    "pyreqwest": PyReqwest,
+    "llmsdk.io": Transport,
     "openai": OpenAI,
     "litellm": LiteLLM,
     "any-llm-sdk": AnyLLM,

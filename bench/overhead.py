@@ -48,10 +48,13 @@ STREAMS = (
     Mode("stream-64", "64 streams", 64, 64),
     Mode("paced", "a chunk a millisecond", 1, 1),
 )
+BARE = ["httpx", "httpx2", "aiohttp", "pyreqwest"]
 ROWS: Mapping[str, tuple[str, Sequence[str]]] = {
-    "httpx2": ("bare", ["httpx", "httpx2", "aiohttp"]),
-    "httpx": ("bare", ["httpx", "httpx2", "aiohttp"]),
-    "aiohttp": ("bare", ["httpx", "httpx2", "aiohttp"]),
+    "httpx2": ("bare", BARE),
+    "httpx": ("bare", BARE),
+    "aiohttp": ("bare", BARE),
+    "pyreqwest": ("bare", BARE),
+    "llmsdk.io": ("llmsdk", []),
     "openai": ("openai", ["openai"]),
     "litellm": ("litellm", ["litellm"]),
     "any-llm-sdk": ("any-llm-sdk", ["any-llm-sdk[openai]"]),
@@ -60,7 +63,7 @@ ROWS: Mapping[str, tuple[str, Sequence[str]]] = {
     "llmsdk": ("llmsdk", []),
 }
 """Each client, the environment that it runs in, and what pip installs there."""
-DISTRIBUTION = {"pydantic-ai": "pydantic-ai-slim", "llmsdk over httpx2": "llmsdk"}
+DISTRIBUTION = {"pydantic-ai": "pydantic-ai-slim", "llmsdk.io": "llmsdk", "llmsdk over httpx2": "llmsdk"}
 NOTE = """\
 Microseconds of the client process's CPU for {unit}, the least of {rounds} rounds, and the median ratio to bare httpx2
 in the same round. Plain HTTP kept alive on loopback, server and client in processes of their own on a core each, each
@@ -70,7 +73,8 @@ checked, and what is not there after {patience} s in a wave of calls in flight i
 OF_CALLS = """\
 Bare clients post a dict and read `choices[0]`, without types, retries, usage, ledger or deadline, and may open 2000
 connections; SDKs run with their defaults, ours with a deadline and a tracing hook. In flight: the server answers after
-50 ms. Construction: a further client, sync and async together. *llmsdk over httpx2* is ours with `http_client=`."""
+50 ms. Construction: a further client, sync and async together. *llmsdk.io* is our transport
+alone, as bare as the libraries but for a deadline; *llmsdk over httpx2* is all of ours with `http_client=`."""
 OF_STREAMS = """\
 A chunk is an event of about 240 bytes, all {chunks} of a stream in one burst but for the last column. Bare clients
 split lines and parse JSON; pydantic-ai has no plain blocking stream."""

@@ -53,9 +53,9 @@ class Worker:
                 return self.awaited(lambda: self.client.acall("now", LONG_PROMPT), ANSWER, count, 1)
             case "reply":
                 return self.awaited(lambda: self.client.acall("large", PROMPT), LARGE, count, 1)
-            case "stream":
+            case "stream" if self.has("astream"):
                 return self.awaited(lambda: self.client.astream("burst", PROMPT), BURST, count, CHUNKS, int(width or 1))
-            case "paced":
+            case "paced" if self.has("astream"):
                 return self.awaited(lambda: self.client.astream("paced", PROMPT), SLOW, count, PACED)
             case "construct":
                 return self.constructed(count)
