@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmsdk import errors
+    from llmsdk.accounting.budget import Budget
     from llmsdk.client import AsyncClient, Client
     from llmsdk.errors import LLMError
     from llmsdk.explain import Explanation
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "llmsdk.accounting.budget": ("Budget",),
     "llmsdk.client": ("AsyncClient", "Client"),
     "llmsdk.errors": ("LLMError",),
     "llmsdk.explain": ("Explanation",),
@@ -93,6 +95,7 @@ __all__ = [
     "AsyncStream",
     "Attempt",
     "Batch",
+    "Budget",
     "Chat",
     "Choice",
     "Classification",

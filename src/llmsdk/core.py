@@ -14,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from llmsdk import options as opts
+from llmsdk.accounting.budget import entered
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.errors import (
     ClientClosed,
@@ -155,6 +156,8 @@ class Core:
         if (model := given.get("model", self.defaults.get("model"))) is None:
             raise ConfigError("no model to ask", hint=NO_MODEL)
         settings = opts.call_settings(given, self.settings)
+        if inside := entered():
+            settings = replace(settings, budgets=(*settings.budgets, *inside))
         attempts: list[Attempt] = []
         targets = self.shared.registry.resolve(model)
         return [partial(self._line, target, verb, fields, settings, io, attempts) for target in targets]
@@ -225,6 +228,8 @@ class Core:
             LLMError: the first failure, with ``.partial`` (results by index), unless ``errors="return"``.
         """
         settings = opts.call_settings(given, self.settings)
+        if given.get("budget") is not None:
+            given = {**given, "budget": settings.budgets[-1]}  # one for all of them
         done: dict[int, R | LLMError] = {}
 
         lock = Lock()  # jobs of the sync face run on threads; progress is told in order

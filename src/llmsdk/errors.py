@@ -33,7 +33,7 @@
     │ ├ SchemaMismatch
     │ ├ InvalidToolArguments
     │ └ Refused
-    ├ BudgetExceeded
+    ├ BudgetExceeded              .unit .limit .spent .reserved .needed
     ├ DeadlineExceeded            .phase .partial
     ├ CircuitOpen
     ├ ClientClosed
@@ -54,6 +54,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from llmsdk.types import Usage
 
 MAX_TEXT = 2000
@@ -291,7 +293,17 @@ class Refused(OutputError):
 
 
 class BudgetExceeded(LLMError):
-    pass
+    """Nothing was sent: with what is spent and reserved already, a budget might have been passed.
+
+    ``unit`` is ``usd`` (the figures are ``Decimal``), ``tokens`` or ``requests``; ``needed`` is what the attempt might
+    have used at most.
+    """
+
+    unit: str = ""
+    limit: Decimal | int = 0
+    spent: Decimal | int = 0
+    reserved: Decimal | int = 0
+    needed: Decimal | int = 0
 
 
 class DeadlineExceeded(LLMError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, Literal, TypedDict
 
+from llmsdk.accounting.budget import Budget
 from llmsdk.errors import InputError
 from llmsdk.io import Timeouts
 from llmsdk.pipeline import RetryPolicy
@@ -28,6 +29,9 @@ class Defaults(TypedDict, total=False):
     """How many attempts in all, or a mapping with ``attempts``, ``base``, ``cap`` and ``unknown``."""
     retry_unknown: bool
     """Also retry what may have run, and so may be billed twice."""
+    budget: Budget | float | None
+    """What may be used up before anything more is refused: dollars, or a ``Budget``. One of a client holds for all its
+    calls, beside those of the calls themselves."""
     tags: Sequence[str]
     """Words for the ledger, to sum up by."""
     idempotency_key: str
@@ -87,7 +91,7 @@ class ClientOptions(Defaults, total=False):
     http_client: Any
 
 
-CALL = frozenset({"model", "timeout", "deadline", "retry", "retry_unknown", "tags", "on_unsupported"})
+CALL = frozenset({"model", "timeout", "deadline", "retry", "retry_unknown", "budget", "tags", "on_unsupported"})
 BATCH = frozenset({"errors", "concurrency", "progress"})
 TEXT = frozenset(Options.__annotations__) - CALL - BATCH
 CHAT = frozenset(ChatOptions.__annotations__) - frozenset(Options.__annotations__)
@@ -101,6 +105,8 @@ class CallSettings:
     """Seconds from now."""
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    budgets: tuple[Budget, ...] = ()
+    """All that the call is charged to."""
     tags: tuple[str, ...] = ()
     on_unsupported: OnUnsupported = "raise"
     errors: Literal["raise", "return"] = "raise"
@@ -134,11 +140,19 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
         changes["timeouts"] = _timeouts(options["timeout"], base.timeouts)
     if "retry" in options or "retry_unknown" in options:
         changes["retry"] = _retry(options, base.retry)
+    if options.get("budget") is not None:
+        changes["budgets"] = (*base.budgets, Budget.of(options["budget"]))
     if "tags" in options:
         changes["tags"] = _tags(options["tags"])
     for name, allowed in (("on_unsupported", ("raise", "warn", "drop")), ("errors", ("raise", "return"))):
         if name in options:
             changes[name] = _one_of(name, options[name], allowed)
+    changes |= _of_batches(options)
+    return replace(base, **changes) if changes else base
+
+
+def _of_batches(options: Mapping[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
     if "concurrency" in options:
         changes["concurrency"] = _integer("concurrency", options["concurrency"], least=1)
     if "progress" in options:
@@ -146,7 +160,7 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
             hint = "Pass a function of two numbers: done, of."
             raise InputError("progress is not callable", argument="progress", hint=hint)
         changes["progress"] = options["progress"]
-    return replace(base, **changes) if changes else base
+    return changes
 
 
 def _timeouts(value: Any, base: Timeouts) -> Timeouts:

@@ -48,6 +48,8 @@ class Capabilities:
     """The fields of ``Request`` that are honoured beyond model, input and stream."""
     context: int | None = None
     """The window in tokens, where known."""
+    output: int | None = None
+    """Tokens of one reply at most where the caller sets no ``max_tokens``, where known: what a budget reserves."""
     native: frozenset[Native] = frozenset()
     """The verbs that this very model is made for. They are then not asked in words, but by ``Translates``, ``Answers``
     and ``Classifies``, which are the provider's. Many such models have neither ``chat`` nor ``complete``."""

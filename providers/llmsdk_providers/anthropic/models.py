@@ -83,7 +83,11 @@ class Claude:
     def capabilities(self) -> Capabilities:
         options = _TOOLS | (SAMPLING if self.samples else set()) | ({"reasoning"} if self._thinks else set())
         return Capabilities(
-            schema="strict" if self.binds else "json", tools=True, options=options, context=self.context
+            schema="strict" if self.binds else "json",
+            tools=True,
+            options=options,
+            context=self.context,
+            output=self.default_max_tokens,
         )
 
     @property

@@ -25,6 +25,11 @@ def price(attempt: Attempt) -> Decimal | None:
     return dollars(attempt.tariff or attempt.provider, attempt.model, attempt.usage, attempt.at)
 
 
+def load() -> None:
+    """Load the tables, which takes a quarter of a second: not on a loop."""
+    import genai_prices  # noqa: F401
+
+
 def dollars(tariff: str, model: str, usage: Usage | None, at: float) -> Decimal | None:
     """Dollars for usage at a moment (seconds since the epoch); zero for what runs on this machine.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from llmsdk.types import Media, Part, Reasoning, Request, Text, TokenCount, ToolCall, ToolResult
+from llmsdk.types import Media, Message, Part, Reasoning, Request, Text, TokenCount, ToolCall, ToolResult, Usage
 
 MARGIN, HAN_MARGIN = 0.25, 0.45
 """How far the estimate of a paragraph may be off, as a fraction: 19 paragraphs in 20 are nearer.
@@ -21,6 +21,10 @@ PER_MESSAGE = 4
 """Tokens around each message of a conversation."""
 PER_MEDIA = 1000
 """Tokens of an image, a PDF or a recording: they take from a hundred to several thousand."""
+
+OUTPUT = 4096
+"""Tokens of output to reserve where nobody sets a limit: more than most replies have."""
+_MEDIA_BOUND = 4 * PER_MEDIA
 
 _LATIN = r"[A-Za-z\u00c0-\u024f]+"
 _RUN = re.compile(
@@ -93,6 +97,32 @@ def _tokens(text: str) -> float:
         else:
             total += _EMOJI if emoji else _MARK
     return total
+
+
+def bound(request: Request, output: int) -> Usage:
+    """What a request may use at most, to be reserved: cheap, and more than most texts have.
+
+    No tokenizer in use makes more tokens of a text than it has bytes. ``output`` holds where the request sets no
+    ``max_tokens``.
+    """
+    if isinstance(request.input, str):
+        prompt = _bytes(request.input)
+    else:
+        prompt = sum(_message_bound(message) for message in request.input)
+    if request.tools or request.schema is not None:
+        prompt += sum(_bytes(text) for text in _rendered(request))
+    return Usage(prompt, (output if request.max_tokens is None else request.max_tokens) * request.n, source="estimate")
+
+
+def _message_bound(message: Message) -> int:
+    if isinstance(message.content, str):
+        return _bytes(message.content) + 2 * PER_MESSAGE
+    media = sum(isinstance(part, Media) for part in message.parts)
+    return sum(map(_bytes, _texts(message.parts))) + _MEDIA_BOUND * media + 2 * PER_MESSAGE
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def count(request: Request) -> TokenCount:

@@ -19,6 +19,7 @@ from llmsdk.reply import Reply
 from llmsdk.types import Event, Operation, ReasoningDelta, Request, TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
+    from llmsdk.accounting.budget import Budget
     from llmsdk.accounting.ledger import Ledger
     from llmsdk.limits import Limiter
     from llmsdk.provider import Provider
@@ -58,6 +59,8 @@ class Call:
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
     tags: tuple[str, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    """All that the attempts are charged to."""
     tracer: Tracer | None = None
     limiter: Limiter | None = None
     queued: float = 0.0

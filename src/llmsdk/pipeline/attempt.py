@@ -6,8 +6,10 @@ This is the only place that writes the ledger, and the only one that says whethe
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+from llmsdk.accounting.tokens import OUTPUT, bound
 from llmsdk.errors import (
     BadResponse,
     DeadlineExceeded,
@@ -31,15 +33,23 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
     """Ask the provider once.
 
     Raises:
+        BudgetExceeded: a budget does not allow it; nothing was sent.
         Disconnected: it ended without being complete, and before any content.
         StreamInterrupted: it broke off after content; ``partial`` has the text so far.
     """
     clock = Clock(call.io.now, call.timeouts, call.deadline, heard=call.heard)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
-    tariff = getattr(call.provider, "tariff", None)
-    tokens = _bound(call.request)
-    row = call.ledger.reserve(provider, model, call.operation, tokens=tokens, tags=call.tags, tariff=tariff)
+    row = await call.ledger.reserve(
+        provider,
+        model,
+        call.operation,
+        bound=_bound(call),
+        io=call.io.within(clock),
+        budgets=call.budgets,
+        tags=call.tags,
+        tariff=getattr(call.provider, "tariff", None),
+    )
     span = call.tracer.start("attempt", {"provider": provider, "model": model}) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None
@@ -89,9 +99,12 @@ def _cut(reply: Reply, clock: Clock) -> LLMError:
     return Disconnected("the provider ended its reply before it said anything", sent=True)
 
 
-def _bound(request: Request) -> int:
-    """Tokens to reserve: more than most texts have, and cheap. A token is rarely less than a character."""
-    return characters(request) + (request.max_tokens or 0) * request.n
+def _bound(call: Call) -> Usage:
+    """What the attempt may use at most. What a model writes at most is looked up only where a budget needs it."""
+    if call.operation not in TEXT:
+        return bound(call.request, 0)
+    known = call.provider.capabilities(call.request.model).output if call.budgets else None
+    return bound(call.request, known or OUTPUT)
 
 
 def characters(request: Request) -> int:
@@ -110,7 +123,8 @@ def _settle(
     if clock.content or failure is None:
         return "estimated", _estimate(reply, request)
     if clock.sent and _may_have_run(failure):
-        return "upper_bound", Usage(_prompt_tokens(request), request.max_tokens, source="estimate")
+        most = bound(request, 0)
+        return "upper_bound", most if request.max_tokens is not None else replace(most, output_tokens=None)
     return "none", None
 
 

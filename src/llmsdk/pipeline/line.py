@@ -199,6 +199,7 @@ class Line:
             timeouts=self.settings.timeouts,
             retry=self.settings.retry,
             tags=self.settings.tags,
+            budgets=self.settings.budgets,
             tracer=self.tracer,
             limiter=self.limiter,
             attempts=self.attempts,

@@ -1,0 +1,390 @@
+"""Budgets refuse before anything is sent, count what is under way, and hold for every way to run calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import pickle
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import FULL, Scripted, says
+
+from llmsdk import AsyncClient, Budget, Client
+from llmsdk.accounting import budget as budgeting
+from llmsdk.accounting.budget import NOTHING, Amount, entered, hold, release
+from llmsdk.errors import BudgetExceeded, ConfigError, Disconnected, InputError, Overloaded
+from llmsdk.io import IO
+from llmsdk.provider import Capabilities
+from llmsdk.types import Event, Request, Usage
+
+NOW = time.time()
+PRICE = Decimal("0.00000015"), Decimal("0.0000006")
+"""Dollars for a token of input and of output of gpt-4o-mini."""
+MODEL = "scripted:gpt-4o-mini"
+
+
+class Endless(Scripted):
+    """Says "hello" as often as it is asked; each prompt costs 7 tokens and each reply 3."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.tariff = "openai"
+        self.most = self.now = 0
+
+    async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+        self.scripts.append(says("hello"))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await io.sleep(0.001)
+            async for event in super().generate(request, io):
+                yield event
+        finally:
+            self.now -= 1
+
+
+def test_a_budget_of_requests_refuses_before_sending_and_says_all_figures() -> None:
+    provider = Endless()
+    with Client(MODEL, provider=provider, budget=Budget(requests=2)) as client:
+        client.complete("x")
+        client.complete("x")
+        with pytest.raises(BudgetExceeded) as caught:
+            client.complete("x")
+    error = caught.value
+    assert len(provider.requests) == 2
+    assert (error.unit, error.limit, error.spent, error.reserved, error.needed) == ("requests", 2, 2, 0, 1)
+    assert error.message == (
+        "the budget of 2 requests does not allow this: 2 requests spent, 0 requests reserved by attempts under way, "
+        "and it may need 1 request"
+    )
+    assert error.hint
+    assert (error.provider, error.model) == ("scripted", "gpt-4o-mini")
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.unit, again.limit) == ("requests", 2)
+
+
+def test_tokens_are_reserved_in_full_and_settled_as_they_were() -> None:
+    provider = Endless()
+    budget = Budget(tokens=110)
+    with Client(MODEL, provider=provider) as client:
+        client.complete("1234567890", max_tokens=90, budget=budget)
+        assert budget.spent == Amount(Decimal(0), 10, 1)
+        assert budget.reserved == NOTHING
+        with pytest.raises(BudgetExceeded) as caught:
+            client.complete("1234567890", max_tokens=91, budget=budget)
+        assert (caught.value.spent, caught.value.needed) == (10, 101)
+        assert "max_tokens" in caught.value.hint
+        client.complete("1234567890", max_tokens=90, budget=budget)
+    assert len(provider.requests) == 2
+
+
+def test_dollars_are_counted_to_the_last_digit() -> None:
+    budget = Budget(usd="0.01")
+    with Client(MODEL, provider=Endless(), budget=budget) as client:
+        result = client.complete("x", max_tokens=5)
+        assert result.cost == budget.spent.usd == 7 * PRICE[0] + 3 * PRICE[1]
+        dear = 1 * PRICE[0] + 16_665 * PRICE[1]
+        with pytest.raises(BudgetExceeded) as caught:
+            client.complete("x", max_tokens=16_665)
+        assert (caught.value.unit, caught.value.needed) == ("usd", dear)
+        assert caught.value.message.startswith("the budget of $0.01 does not allow this: $0.000003 spent, $0.00 ")
+
+
+def test_a_number_is_dollars_for_that_call_and_for_a_whole_batch() -> None:
+    with Client(MODEL, provider=Endless()) as client:
+        with pytest.raises(BudgetExceeded):
+            client.complete("x", max_tokens=1000, budget=0.0001)
+        client.complete("x", max_tokens=1000, budget=1)
+        one = PRICE[0] + 1000 * PRICE[1]
+        with pytest.raises(BudgetExceeded):
+            client.complete(["x"] * 5, max_tokens=1000, budget=float(one), concurrency=1)
+
+
+def test_all_budgets_that_apply_are_charged_and_none_lifts_another() -> None:
+    outer, inner, own, call = (Budget(requests=n) for n in (9, 9, 2, 9))
+    with Client(MODEL, provider=Endless(), budget=own) as client, outer:
+        with inner:
+            client.complete("x", budget=call)
+        client.complete("x")
+        with pytest.raises(BudgetExceeded) as caught:
+            client.complete("x", budget=call)
+        assert caught.value.limit == 2
+        client.with_options(temperature=0)
+    assert [budget.spent.requests for budget in (outer, inner, own, call)] == [2, 1, 2, 1]
+    assert [budget.reserved for budget in (outer, inner, own, call)] == [NOTHING] * 4
+    assert entered() == ()
+
+
+def test_one_budget_entered_twice_or_given_twice_counts_once() -> None:
+    budget = Budget(requests=3)
+    with Client(MODEL, provider=Endless(), budget=budget) as client, budget, budget:
+        client.complete("x", budget=budget)
+        assert entered() == (budget, budget)
+    assert budget.spent.requests == 1
+
+
+def test_what_surely_did_not_run_costs_nothing_and_what_may_have_run_counts_in_full() -> None:
+    provider = Scripted([Overloaded("busy")], says("ok"), [Disconnected("gone", sent=True)])
+    budget = Budget(tokens=1000, requests=10)
+    with Client(MODEL, provider=provider, retry={"base": 0.0}, budget=budget) as client:
+        client.complete("x", max_tokens=50)
+        assert budget.spent == Amount(tokens=10, requests=1)
+        with pytest.raises(Disconnected):
+            client.complete("x", max_tokens=50)
+        assert budget.spent == Amount(tokens=10 + 51, requests=2)
+
+
+def test_a_stream_that_outruns_its_reservation_is_counted_and_the_next_call_refused() -> None:
+    provider = Scripted(says("a long tale", usage=Usage(7, 9000)), says("never"))
+    budget = Budget(tokens=5000)
+    with Client(MODEL, provider=provider, budget=budget) as client:
+        text = "".join(event.text for event in client.complete("x", stream=True))
+        assert text == "a long tale"
+        assert budget.spent.tokens == 9007
+        with pytest.raises(BudgetExceeded):
+            client.complete("x", max_tokens=1)
+    assert len(provider.requests) == 1
+
+
+def test_a_stream_is_charged_to_the_block_it_was_asked_in() -> None:
+    budget = Budget(requests=1)
+    with Client(MODEL, provider=Endless()) as client:
+        with budget:
+            stream = client.complete("x", stream=True)
+        assert stream.result.text == "hello"
+        assert budget.spent.requests == 1
+
+
+def test_leaving_a_stream_settles_its_budget() -> None:
+    budget = Budget(tokens=100_000)
+    with Client(MODEL, provider=Endless(), budget=budget) as client:
+        with client.complete("x", stream=True) as stream:
+            next(stream)
+            assert budget.reserved.tokens == 1 + 4096
+        assert budget.reserved == NOTHING
+        assert 0 < budget.spent.tokens < 20
+
+
+def test_what_a_model_writes_at_most_is_reserved_where_it_is_known() -> None:
+    can = Capabilities(complete=True, options=FULL.options, output=123)
+    with Client(MODEL, provider=Endless(can=can)) as client:
+        with pytest.raises(BudgetExceeded) as caught:
+            client.complete("x", budget=Budget(tokens=1), n=2)
+        assert caught.value.needed == 1 + 2 * 123
+
+
+def test_an_unknown_price_is_refused_unless_it_may_be_left_out() -> None:
+    with Client("scripted:mystery", provider=Endless()) as client:
+        with pytest.raises(ConfigError) as caught:
+            client.complete("x", budget=1)
+        assert "unpriced" in caught.value.hint
+        assert "prices" in caught.value.hint
+        budget = Budget(usd=1, requests=5, unpriced="allow")
+        client.complete("x", budget=budget)
+        assert budget.spent == Amount(tokens=10, requests=1)
+
+
+def test_local_models_cost_nothing() -> None:
+    provider = Endless(name="local")
+    provider.tariff = None
+    with Client("local:m", provider=provider, budget=0) as client:
+        assert client.complete("x").cost == 0
+
+
+def test_tags_have_budgets_of_their_own() -> None:
+    nightly = Budget(requests=1, tag="nightly")
+    with Client(MODEL, provider=Endless(), budget=nightly) as client:
+        for _ in range(3):
+            client.complete("x", tags=["daily"])
+        client.complete("x", tags=["daily", "nightly"])
+        with pytest.raises(BudgetExceeded) as caught:
+            client.complete("x", tags=["nightly"])
+        assert "'nightly'" in caught.value.message
+    assert nightly.spent.requests == 1
+
+
+def day(text: str) -> float:
+    import datetime
+
+    return datetime.datetime.fromisoformat(f"{text}T12:00:00+00:00").timestamp()
+
+
+def test_a_period_begins_anew_and_a_clock_set_back_gives_nothing_away() -> None:
+    budget = Budget(requests=2, per="month")
+    one = Amount(requests=1)
+    for moment in (day("2026-11-01"), day("2026-11-30")):
+        hold((budget,), one, moment)
+        release((budget,), one, one, moment)
+    with pytest.raises(BudgetExceeded) as caught:
+        hold((budget,), one, day("2026-11-30"))
+    assert "a month" in caught.value.message
+    assert "next month" in caught.value.hint
+    hold((budget,), one, day("2026-12-01"))
+    for moment in (day("2026-11-30"), day("2026-12-01")):  # the clock jumps back and forth
+        hold((budget,), NOTHING, moment)
+    assert (budget.spent.requests, budget.reserved.requests) == (0, 1)
+    release((budget,), one, one, day("2026-12-01"))
+    hold((budget,), one, day("2026-11-29"))
+    release((budget,), one, one, day("2026-12-01"))
+    with pytest.raises(BudgetExceeded):
+        hold((budget,), one, day("2026-11-29"))
+
+
+def test_threads_of_a_batch_cannot_overspend() -> None:
+    provider = Endless()
+    budget = Budget(requests=20)
+    with Client(MODEL, provider=provider) as client, budget:
+        batch = client.complete(["x"] * 50, concurrency=16, errors="return")
+    refused = [item for item in batch if isinstance(item, BudgetExceeded)]
+    assert len(provider.requests) == budget.spent.requests == 20
+    assert len(refused) == 30
+
+
+def test_threads_started_by_hand_take_the_context_or_enter_the_budget_again() -> None:
+    budget = Budget(requests=2)
+    with Client(MODEL, provider=Endless()) as client:
+
+        def enter() -> None:
+            with budget:
+                client.complete("x")
+
+        with budget:
+            context = contextvars.copy_context()
+        ways: list[Callable[[], Any]] = [enter, lambda: context.run(client.complete, "x")]
+        threads = [threading.Thread(target=way) for way in ways]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert budget.spent.requests == 2
+
+
+@pytest.mark.anyio
+async def test_tasks_inside_a_block_race_one_budget_and_none_is_overspent() -> None:
+    provider = Endless()
+    refused = 0
+
+    async def ask(client: AsyncClient) -> None:
+        nonlocal refused
+        try:
+            await client.complete("x", max_tokens=9)
+        except BudgetExceeded:
+            refused += 1
+
+    async with AsyncClient(MODEL, provider=provider) as client:
+        async with Budget(tokens=100) as budget:
+            async with anyio.create_task_group() as group:
+                for _ in range(64):
+                    group.start_soon(ask, client)
+        assert provider.most <= 10  # each reserves 1 + 9
+        assert budget.spent.tokens == 10 * len(provider.requests) <= 100
+        assert len(provider.requests) + refused == 64
+        assert budget.reserved == NOTHING
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_attempt_gives_back_what_it_had_reserved() -> None:
+    class Slow(Endless):
+        async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
+            await io.sleep(60)
+            yield Usage(1, 1)
+
+    budget = Budget(tokens=1000)
+    async with AsyncClient(MODEL, provider=Slow()) as client:
+        with anyio.move_on_after(0.05):
+            await client.complete("x", max_tokens=9, budget=budget)
+        assert budget.reserved == NOTHING
+        assert budget.spent == NOTHING  # nothing was sent
+
+
+def test_settling_while_the_lock_is_held_does_not_wait() -> None:
+    """The garbage collector may close a stream in the middle of anything."""
+    budget = Budget(requests=1)
+    one = Amount(requests=1)
+    hold((budget,), one, NOW)
+    with budgeting.LOCK:
+        release((budget,), one, one, NOW)
+    assert budget.spent == one
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 60)), max_size=40), st.integers(0, 300))
+def test_reservations_and_what_is_spent_never_pass_the_limit(jobs: list[tuple[int, int]], limit: int) -> None:
+    budget = Budget(tokens=limit)
+    held: list[Amount] = []
+    spent = 0
+    for size, use in jobs:
+        fits = size == 0 or spent + sum(amount.tokens for amount in held) + size <= limit
+        with nullcontext() if fits else pytest.raises(BudgetExceeded):
+            hold((budget,), Amount(tokens=size), NOW)
+        if not fits:
+            continue
+        held.append(Amount(tokens=size))
+        if len(held) > 3:
+            first = held.pop(0)
+            used = Amount(tokens=min(use, first.tokens))
+            release((budget,), first, used, NOW)
+            spent += used.tokens
+        assert budget.spent.tokens == spent
+        assert budget.reserved.tokens == sum(amount.tokens for amount in held)
+        assert spent + budget.reserved.tokens <= limit
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Budget(),
+        lambda: Budget(usd=-1),
+        lambda: Budget(usd=float("nan")),
+        lambda: Budget(usd=True),
+        lambda: Budget(usd="much"),
+        lambda: Budget(tokens=1.5),  # type: ignore[arg-type]
+        lambda: Budget(requests=-1),
+        lambda: Budget(usd=1, per="week"),  # type: ignore[arg-type]
+        lambda: Budget(usd=1, tag=""),
+        lambda: Budget(usd=1, unpriced="maybe"),  # type: ignore[arg-type]
+        lambda: Client("local:pocket", budget="much"),  # type: ignore[arg-type]
+        lambda: Client("local:pocket", budget=[1]),  # type: ignore[arg-type]
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused_at_once(make: Callable[[], Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        make()
+    assert caught.value.hint
+
+
+def test_budgets_show_their_limits() -> None:
+    assert repr(Budget(usd=0.5, tokens=10, per="day", tag="a")) == "Budget(usd=0.5, tokens=10, per='day', tag='a')"
+
+
+def test_no_budget_costs_no_look_at_prices() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from llmsdk import Budget, Client; c = Client('local:pocket')\n"
+        "with Budget(tokens=5): pass\nassert 'genai_prices' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_block_that_ends_in_another_task_leaves_the_others_alone() -> None:
+    async def main() -> tuple[Budget, ...]:
+        async with Budget(requests=1):
+
+            async def child() -> None:
+                async with Budget(requests=2):
+                    await asyncio.sleep(0)
+
+            await asyncio.gather(child(), child())
+            return entered()
+
+    assert len(asyncio.run(main())) == 1

@@ -1,0 +1,154 @@
+"""The ledger in memory: one row an attempt, sums by whatever one asks for, and nothing lost when rows grow old."""
+
+from __future__ import annotations
+
+import os
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted import Scripted, says
+
+from llmsdk import Client
+from llmsdk.accounting import ledger as module
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.accounting.sums import Sums
+from llmsdk.errors import ConnectFailed, InputError
+from llmsdk.io.drive import drive
+from llmsdk.io.sync import SyncIO
+from llmsdk.results import Attempt, Settled, total_cost, total_usage
+from llmsdk.types import Usage
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["gpt-4o-mini", "gpt-4.1", "mystery"]),
+        st.sampled_from([(), ("a",), ("a", "b")]),
+        st.sampled_from(["exact", "estimated", "upper_bound", "none"]),
+        st.integers(0, 100_000),
+        st.integers(0, 10_000),
+        st.integers(0, 400),
+    ),
+    max_size=30,
+)
+
+
+def reserve(ledger: Ledger, model: str = "gpt-4o-mini", **options: Any) -> Attempt:
+    tariff = options.pop("tariff", "openai")
+    return drive(ledger.reserve("p", model, "generate", bound=Usage(10, 90), io=SyncIO(), tariff=tariff, **options))
+
+
+def test_sums_tell_the_known_cost_and_how_much_is_unknown() -> None:
+    provider = Scripted(says("a"), says("b"), [ConnectFailed("down")], says("c", usage=Usage(100, 50)))
+    provider.tariff = "openai"  # type: ignore[attr-defined]
+    with Client("scripted:gpt-4o-mini", provider=provider, retry={"base": 0.0}) as client:
+        client.complete("x", tags=["a"])
+        client.complete("x", model="scripted:mystery", tags=["a", "b"])
+        client.complete("x")
+        total = client.ledger.total
+        assert (total.requests, total.unpriced, total.usage) == (3, 1, Usage(114, 56))
+        assert total.cost == Decimal("0.00000285") + Decimal("0.000045")
+        assert [(line.key, line.requests) for line in client.ledger.by("model")] == [
+            (("scripted:gpt-4o-mini",), 2),
+            (("scripted:mystery",), 1),
+        ]
+        assert [(line.name, line.requests) for line in client.ledger.by("tag")] == [("", 1), ("a", 2), ("b", 1)]
+        assert [line.key[1] for line in client.ledger.by("day", "operation")] == ["generate"]
+        assert client.usage == Usage(114, 56)
+
+
+def test_an_unknown_key_is_named() -> None:
+    with pytest.raises(InputError, match="'week'"):
+        Ledger().by("week")  # type: ignore[arg-type]
+
+
+def test_nothing_asked_comes_to_nothing() -> None:
+    assert Ledger().total == Sums()
+    assert Ledger().by("model") == ()
+    assert Ledger().usage == Usage()
+
+
+def test_a_row_is_settled_once() -> None:
+    ledger = Ledger()
+    row = reserve(ledger)
+    assert ledger.open == (row,)
+    assert row.reserved == 100
+    ledger.settle(row, "none", None, seconds=0.0)
+    with pytest.raises(KeyError):
+        ledger.settle(row, "none", None, seconds=0.0)
+    assert ledger.open == ()
+    assert ledger.counts == {"none": 1}
+
+
+@given(ROWS, st.integers(1, 4), st.integers(1, 3))
+def test_sums_are_those_of_the_rows_however_few_are_kept(rows: list[Any], keep: int, chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "KEEP", keep)
+        patch.setattr(module, "CHUNK", chunk)
+        ledger = Ledger()
+        done: list[Attempt] = []
+        for model, tags, settled, read, written, cached in rows:
+            usage = None if settled == "none" else Usage(read, written, min(read, cached))
+            row = reserve(ledger, model, tags=tags)
+            done.append(ledger.settle(row, settled, usage, seconds=0.0))
+        run = [row for row in done if row.settled != "none"]
+        assert ledger.total.requests == len(run)
+        assert ledger.usage == total_usage(done) == ledger.total.usage
+        assert ledger.total.cost == sum(row.cost or 0 for row in run)
+        assert ledger.total.unpriced == sum(row.cost is None for row in run)
+        for model in {row.model for row in run}:
+            mine = [row for row in run if row.model == model]
+            line = next(line for line in ledger.by("model") if line.key == (f"p:{model}",))
+            assert line.requests == len(mine)
+            assert line.cost == (total_cost(mine) or 0)
+        assert sum(line.requests for line in ledger.by("tag")) == sum(len(row.tags) or 1 for row in run)
+        assert len(ledger.rows) <= keep
+        assert list(ledger.rows) == done[-len(ledger.rows) :] if ledger.rows else not done
+
+
+def test_rows_beyond_those_kept_are_summed_up() -> None:
+    ledger = Ledger()
+    for _ in range(module.KEEP + 2 * module.CHUNK + 5):
+        row = reserve(ledger, tariff="local")
+        ledger.settle(row, "exact", Usage(1, 1), seconds=0.0)
+    assert len(ledger._rows) + len(ledger._new) < module.KEEP + 2 * module.CHUNK
+    assert ledger.total.requests == module.KEEP + 2 * module.CHUNK + 5
+
+
+def test_reserving_and_settling_are_cheap() -> None:
+    """About 3 us together where this was written; the limit is wide enough for a busy machine."""
+    ledger = Ledger()
+    best = float("inf")
+    for _ in range(5):
+        start = time.process_time()
+        for _ in range(500):
+            row = reserve(ledger, tariff="local")
+            ledger.settle(row, "exact", Usage(1, 1), seconds=0.0)
+        best = min(best, time.process_time() - start)
+    assert best / 500 < 100e-6
+
+
+def test_a_child_numbers_its_rows_anew() -> None:
+    ledger = Ledger()
+    before = reserve(ledger).id.partition("-")[0]
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, reserve(ledger).id.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        child = pipe.read().partition("-")[0]
+    os.waitpid(pid, 0)
+    assert child
+    assert child != before
+    assert reserve(ledger).id.startswith(before)
+
+
+@pytest.mark.parametrize("settled", ["exact", "estimated", "upper_bound"])
+def test_what_may_have_run_is_in_the_sums(settled: Settled) -> None:
+    ledger = Ledger()
+    ledger.settle(reserve(ledger), settled, Usage(10, None), seconds=0.0)
+    assert (ledger.total.requests, ledger.total.unpriced) == (1, 1)
