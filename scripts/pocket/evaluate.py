@@ -2,6 +2,9 @@
 
 Everything runs on the exported folder through transformers, as a user would load it: greedy replies in batches, and
 labels by the sum of their log-probabilities with the end token. Writes the figures as JSON and prints a table.
+
+``--by float32`` and ``--by int8`` ask our own engine the same; ``--against FILE`` then says what was lost to the figures
+in another file, and ends with 1 if that is more than a point in any task.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -20,8 +24,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from world_parse import fluent
 from world_talk import REFUSAL
 
+from llmsdk import Client
+from llmsdk.io.drive import iterate
+from llmsdk.io.sync import SyncIO
 from llmsdk.tasks import answer
-from llmsdk.types import Message
+from llmsdk.types import Message, Output, Request
+from llmsdk_providers.local import Local
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "providers" / "llmsdk_providers" / "local" / "pocket"
@@ -85,6 +93,44 @@ class Runner:
         return labels[sums.index(max(sums))]
 
 
+class Engine:
+    """The same model, run by our own engine."""
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        self._model = str(folder)
+        self._local = Local("local", Local.Settings(threads=1, quantize="int8" if dtype == "int8" else None))
+        self._client = Client(f"local:{folder}", provider=self._local)
+
+    def replies(self, prompts: Sequence[str], limit: int = 100, batch: int = 16, whole: bool = False) -> list[str]:
+        """As above; the engine makes batches by itself, and puts the beginning of a text before a raw prompt."""
+        asked = [prompt.removeprefix(BEGIN) for prompt in prompts]
+        made = [result.text for result in self._client.complete(asked, max_tokens=limit)]
+        if not whole:  # as texts of their own
+            return [text.removeprefix(" ") for text in made]
+        ids = [self.tokenizer(prompt, add_special_tokens=False)["input_ids"] for prompt in prompts]
+        begun = [self.tokenizer.decode(row, skip_special_tokens=True) for row in ids]
+        return [begin + text for begin, text in zip(begun, made, strict=True)]
+
+    def best(self, prompt: str, labels: Sequence[str]) -> str:
+        """As above."""
+        asked = self._local.score(Request(self._model, prompt.removeprefix(BEGIN)), [label + END for label in labels], SyncIO())
+        (output,) = [event for event in iterate(asked) if isinstance(event, Output)]
+        sums = [score.logprob for score in output.value]
+        return labels[sums.index(max(sums))]
+
+
+def lost(figures: dict[str, dict[str, object]], before: dict[str, dict[str, object]]) -> int:
+    """1 if more than a point was lost in any task."""
+    points = {
+        task: 100 * (figure["right"] / figure["of"] - before[task]["right"] / before[task]["of"])
+        for task, figure in figures.items() if task in before
+    }  # fmt: skip
+    for task, change in points.items():
+        print(f"{task:20} {change:+.2f} points")
+    return int(min(points.values()) < -1)
+
+
 def drawn(task: str, count: int, seed: int) -> list[Example]:
     """Held-out examples of one task."""
     rng, found = random.Random(f"{task}.{seed}"), []
@@ -107,7 +153,7 @@ def _lines(name: str) -> Iterable[str]:
     return (DATA / name).read_text("utf-8").splitlines()
 
 
-def _continued(runner: Runner, count: int, seed: int) -> dict[str, object]:
+def _continued(runner: Runner | Engine, count: int, seed: int) -> dict[str, object]:
     """How many held-out beginnings are continued by the grammar's own sentences."""
     rng = random.Random(f"text.{seed}")
     starts = ["今天是星期五，", "Once upon a time", "Today is Friday"]
@@ -122,7 +168,7 @@ def _continued(runner: Runner, count: int, seed: int) -> dict[str, object]:
     return {"right": sum(good), "of": len(made), "wrong": wrong[:12], "first": made[:3]}
 
 
-def _task(runner: Runner, task: str, count: int, seed: int) -> dict[str, object]:
+def _task(runner: Runner | Engine, task: str, count: int, seed: int) -> dict[str, object]:
     """How many held-out items of a task are right, a few wrong ones, and how many were refused."""
     items = drawn(task, count, seed)
     scored = bool(items[0].labels)
@@ -139,7 +185,7 @@ def _task(runner: Runner, task: str, count: int, seed: int) -> dict[str, object]
     return figure
 
 
-def measure(runner: Runner, tasks: Iterable[str], count: int, seed: int) -> dict[str, dict[str, object]]:
+def measure(runner: Runner | Engine, tasks: Iterable[str], count: int, seed: int) -> dict[str, dict[str, object]]:
     """The figures of these tasks."""
     figures: dict[str, dict[str, object]] = {}
     for task in tasks:
@@ -154,7 +200,7 @@ def measure(runner: Runner, tasks: Iterable[str], count: int, seed: int) -> dict
     return figures
 
 
-def _beyond(runner: Runner) -> dict[str, object]:
+def _beyond(runner: Runner | Engine) -> dict[str, object]:
     asked = prompts_of_others()
     prompts = [
         render((Message("user", p),)) if n % 2 else render(answer.prompt(p)) for n, p in enumerate(asked)
@@ -165,7 +211,7 @@ def _beyond(runner: Runner) -> dict[str, object]:
     return {"right": sum(right), "of": len(asked), "wrong": wrong}
 
 
-def _short(runner: Runner, prompt: str, limit: int = 960) -> str:
+def _short(runner: Runner | Engine, prompt: str, limit: int = 960) -> str:
     """The prompt, cut in the middle where it is longer than the window."""
     ids = runner.tokenizer(prompt, add_special_tokens=False)["input_ids"]
     if len(ids) <= limit:
@@ -182,15 +228,19 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=[*MAKERS, "text", "beyond"], help="which tasks to measure again")
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "pocket" / "figures.json")
+    parser.add_argument("--by", choices=["transformers", "float32", "int8"], default="transformers")
+    parser.add_argument("--against", type=Path, help="figures to compare with")
     options = parser.parse_args()
     figures = json.loads(options.json.read_text("utf-8")) if options.json.exists() else {}
-    figures |= measure(Runner(options.folder), options.tasks, options.count, options.seed)
+    runner = Runner(options.folder) if options.by == "transformers" else Engine(options.folder, options.by)
+    figures |= measure(runner, options.tasks, options.count, options.seed)
     refusable = [figure for figure in figures.values() if "refused" in figure]
     figures["in-world refused"] = {
         "right": sum(figure["refused"] for figure in refusable), "of": sum(figure["of"] for figure in refusable),
     }  # fmt: skip
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    sys.exit(lost(figures, json.loads(options.against.read_text("utf-8"))) if options.against else 0)
 
 
 if __name__ == "__main__":

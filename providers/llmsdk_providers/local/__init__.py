@@ -4,7 +4,8 @@
     models     names to opened models, each loaded once
     folder     what a model folder holds, checked without torch;  hub: folders from the Hugging Face hub
     loader     folder -> weights on a device
-    text       tokenizer and chat template;  detokenizer: ids -> text, piece by piece;  writer: stop strings
+    text       tokenizer and chat template;  guard: templates that do not end
+    detokenizer  ids -> text, piece by piece;  writer: stop strings
     engine     one thread a model;  mailbox: from its thread to the caller;  faults: whatever was raised -> typed errors
     scheduler  what one step computes, for all sequences together;  context: one sequence, as far as it is computed
     generation, score   what is to be computed, and what becomes of it;  sampler: from logits to tokens

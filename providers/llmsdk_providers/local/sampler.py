@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_LOGPROBS = 20
 """Alternatives that a token may report."""
+LARGEST = 3e38
+"""What torch takes for a float32."""
 BLOCK = 64
 """Tokens whose chances are added up together."""
 LIKELY = 256
@@ -55,17 +57,17 @@ class Sampling:
         """
         draws = any(value is not None for value in (request.top_k, request.top_p, request.min_p))
         temperature = (1.0 if draws else 0.0) if request.temperature is None else request.temperature
-        _within("temperature", temperature, 0, math.inf)
+        _within("temperature", temperature, 0, LARGEST)
         _within("top_k", request.top_k, 1, 2**31, whole=True)
         _within("top_p", request.top_p, 0, 1, open_start=True)
         _within("min_p", request.min_p, 0, 1)
-        _within("repetition_penalty", request.repetition_penalty, 0, math.inf, open_start=True)
-        _within("presence_penalty", request.presence_penalty, -math.inf, math.inf)
-        _within("frequency_penalty", request.frequency_penalty, -math.inf, math.inf)
+        _within("repetition_penalty", request.repetition_penalty, 0, LARGEST, open_start=True)
+        _within("presence_penalty", request.presence_penalty, -LARGEST, LARGEST)
+        _within("frequency_penalty", request.frequency_penalty, -LARGEST, LARGEST)
         _within("seed", request.seed, -(2**63), 2**64 - 1, whole=True)
         for token, bias in (request.logit_bias or {}).items():
             _within("logit_bias", token, 0, 2**31, whole=True)
-            _within("logit_bias", bias, -math.inf, math.inf)
+            _within("logit_bias", bias, -LARGEST, LARGEST)
         return cls(
             temperature=temperature,
             top_k=request.top_k,

@@ -19,8 +19,11 @@ from typing import Any
 from llmsdk.errors import InputError, TemplateError, Unsupported
 from llmsdk.types import Message, Reasoning, Request, Text, ToolCall, ToolResult
 from llmsdk_providers.local.detokenizer import Codec, Detokenizer
+from llmsdk_providers.local.guard import stopped_after
 
 _REPLY = "reply-goes-here"
+PATIENCE = 1.0
+"""Seconds that a chat template may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +147,27 @@ class Texts:
     def _render(self, conversation: list[dict[str, str]], *, ends: bool = False) -> str:
         continued = not ends and conversation[-1]["role"] == "assistant"
         try:
-            text: str = self._tokenizer.apply_chat_template(
-                conversation,
-                tokenize=False,
-                add_generation_prompt=not continued and not ends,
-                continue_final_message=continued,
-            )
+            with stopped_after(PATIENCE, "<template>"):
+                text: str = self._tokenizer.apply_chat_template(
+                    conversation,
+                    tokenize=False,
+                    add_generation_prompt=not continued and not ends,
+                    continue_final_message=continued,
+                )
         except Exception as error:  # a template is a program of strangers: it may raise anything
             what = " ".join(str(error).split()) or type(error).__name__
             hint = "The template decides which roles may follow each other; complete() takes a prompt as it is."
             raise TemplateError(f"the chat template of {self._name!r} refuses: {what}", hint=hint) from error
+        self._check_length(len(text), conversation)
         return text
+
+    def _check_length(self, length: int, conversation: list[dict[str, str]]) -> None:
+        """A template may write itself and the contents once for each message, and four times that."""
+        most = 4 * sum(len(self._template) + len(message["content"]) for message in conversation)
+        if length > most:
+            hint = "Its template is broken; complete() takes a prompt as it is."
+            message = f"the chat template of {self._name!r} writes {length:,} characters where {most:,} would be many"
+            raise TemplateError(message, hint=hint)
 
     def _find_end_of_turn(self) -> int | None:
         """The special token that the template writes behind a reply, else the tokenizer's own end."""
