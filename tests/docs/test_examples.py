@@ -6,7 +6,9 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import runpy
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -24,7 +26,7 @@ from llmsdk.io import IO
 from llmsdk.types import Event, Request, TextDelta
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SCRIPTS = [path for path in sorted(EXAMPLES.glob("*.py")) if path.name != "web_backend.py"]
+SCRIPTS = [path for path in sorted(EXAMPLES.glob("[!t]*.py")) if path.name != "web_backend.py"]
 Run = Callable[..., str]
 
 needs_pocket = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch (extra [local])")
@@ -55,6 +57,14 @@ def test_each_example_says_how_it_is_used(script: Path, run: Run, capsys: pytest
         run(script.name, "--help")
     assert end.value.code == 0
     assert "--model" in capsys.readouterr().out
+
+
+def test_the_example_of_tests_passes(tmp_path: Path) -> None:
+    plugins = ["-p", "llmsdk.testing.pytest_plugin", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, str(EXAMPLES / "test_support_bot.py")]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "." * 7), done.stdout
 
 
 # --- programs ---------------------------------------------------------------------------------------------------

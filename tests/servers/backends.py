@@ -13,7 +13,7 @@ from servers.anthropic_server import AnthropicServer, sse
 from servers.bedrock_server import BedrockServer, frame, frames
 from servers.cohere_server import CohereServer
 from servers.gemini_server import GeminiServer
-from servers.http_server import Answer, HTTPServer, Recorded
+from servers.http_server import HTTPServer
 from servers.huggingface_server import SENTENCES, HuggingFaceServer
 from servers.ollama_server import OllamaServer
 from servers.openai_server import CHAT_FIELDS, COMPLETION_FIELDS, OpenAIServer
@@ -77,11 +77,10 @@ class Served(Backend):
         """What the server answers."""
         token = brain.SCRIPT.set(script)
         try:
-            answer: Answer = self.host.handle(recorded(request))
+            answer: HTTPAnswer = self.host.handle(request)
         finally:
             brain.SCRIPT.reset(token)
-        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
-        return HTTPAnswer(answer.status, body if isinstance(body, bytes | Mapping) else list(body), answer.headers)
+        return answer
 
     def refusal(self, fault: Fault, request: Received) -> HTTPAnswer:
         if fault is Fault.WRONG_KEY:
@@ -133,11 +132,6 @@ def script(said: Said) -> brain.Script:
     return brain.Script(
         told, usage.input_tokens or 0, usage.output_tokens or 0, usage.cached_input_tokens or 0, said.reasoning
     )
-
-
-def recorded(request: Received) -> Recorded:
-    """A request as our servers take it."""
-    return Recorded(request.method, request.path, dict(request.query), dict(request.headers), request.body)
 
 
 def listed(ids: Sequence[str], key: str, name: str, **more: Any) -> HTTPAnswer:

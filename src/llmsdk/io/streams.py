@@ -150,6 +150,8 @@ class LoopNetwork:
                 stream = await anyio.connect_tcp(host, port)
         except (OSError, UnicodeError) as error:
             raise Unreachable(_deepest(error)) from None
+        except ExceptionGroup as errors:  # what is no OSError, such as of an audit hook, comes out of a task group
+            raise errors.exceptions[0] from None
         if stream is None:
             limit.expire("connect")
         opened = limit.stream = LoopStream(stream, 0, self._lost)

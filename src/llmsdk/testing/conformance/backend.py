@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, ClassVar
 
 from llmsdk.errors import (
@@ -20,6 +18,8 @@ from llmsdk.errors import (
     RateLimited,
     Unauthorized,
 )
+from llmsdk.testing.faults import HTTPAnswer
+from llmsdk.testing.server import Received
 from llmsdk.types import FinishReason, ToolCall, Usage
 
 RETRY_AFTER = 7
@@ -45,44 +45,6 @@ class Said:
     """In llmsdk's terms: cached input is a part of the input, reasoning a part of the output."""
     first: Mapping[str, float] = field(default_factory=dict)
     """Probabilities of the first token, where the request asked for logprobs."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """A request as the host got it. Names of headers are in lower case."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = b""
-
-    @cached_property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True, slots=True)
-class HTTPAnswer:
-    """What goes back: a mapping is sent as JSON, a list of bytes as a stream, one event a piece."""
-
-    status: int = 200
-    body: bytes | Mapping[str, Any] | Sequence[bytes] = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def pieces(self) -> tuple[bytes, ...] | None:
-        """The pieces of a stream; ``None`` of a body that comes in one."""
-        return None if isinstance(self.body, bytes | Mapping) else tuple(self.body)
-
-    @property
-    def whole(self) -> bytes:
-        """The body, of a stream too."""
-        if isinstance(self.body, bytes):
-            return self.body
-        if isinstance(self.body, Mapping):
-            return json.dumps(self.body, ensure_ascii=False).encode()
-        return b"".join(self.body)
 
 
 class Fault(StrEnum):

@@ -12,7 +12,9 @@ from llmsdk.client import AsyncClient, Client
 from llmsdk.io import IO, closing
 from llmsdk.testing.conformance.backend import Backend, Fault, HTTPAnswer, NotOffered, Received, Said
 from llmsdk.testing.conformance.case import Skip
-from llmsdk.testing.conformance.server import AS_IT_IS, PATIENCE, Delivery, Server
+from llmsdk.testing.conformance.server import PATIENCE, Server
+from llmsdk.testing.faults import Fault as Delivery
+from llmsdk.testing.server import NO_FAULT
 from llmsdk.types import Event, Request
 
 KEY = "conformance-Key0123456789abcdef"
@@ -141,7 +143,7 @@ class Stage:
 
     # --- what the host says -------------------------------------------------------------------------------------
 
-    def says(self, said: Said | Callable[[Received], Said], delivery: Delivery = AS_IT_IS) -> None:
+    def says(self, said: Said | Callable[[Received], Said], delivery: Delivery = NO_FAULT) -> None:
         """From now on the host answers so. In this process nobody can be told what to say."""
         if self.subject.backend is None:
             return
@@ -160,14 +162,14 @@ class Stage:
         """A reply that turns out to be an error."""
         self.answers(lambda request: self.backend.failure(said, request, stream=self.heard[-1].request.stream))
 
-    def answers(self, scene: Callable[[Received], HTTPAnswer], delivery: Delivery = AS_IT_IS) -> None:
-        self.server.delivery = delivery
+    def answers(self, scene: Callable[[Received], HTTPAnswer], delivery: Delivery = NO_FAULT) -> None:
+        self.server.always = delivery
         self._scene = scene
 
     @property
     def sent(self) -> Sequence[Received]:
         """The requests that reached the host."""
-        return self.server.received if "server" in self.__dict__ else ()
+        return self.server.requests if "server" in self.__dict__ else ()
 
     @property
     def fault(self) -> Exception | None:

@@ -13,8 +13,9 @@ from llmsdk.reply import Reply
 from llmsdk.testing.conformance.backend import Said
 from llmsdk.testing.conformance.case import Broken, Skip, case, expect, require
 from llmsdk.testing.conformance.faces import ask, stream
-from llmsdk.testing.conformance.server import AS_IT_IS, Delivery
 from llmsdk.testing.conformance.stage import Stage
+from llmsdk.testing.faults import Fault as Delivery
+from llmsdk.testing.server import NO_FAULT
 from llmsdk.types import (
     Event,
     Finish,
@@ -44,7 +45,7 @@ def chat(client: Any, content: Any = "Hello!", **options: Any) -> Any:
     return client.chat(content, **options)
 
 
-def both(stage: Stage, said: Said, delivery: Delivery = AS_IT_IS, **options: Any) -> tuple[Reply, Reply]:
+def both(stage: Stage, said: Said, delivery: Delivery = NO_FAULT, **options: Any) -> tuple[Reply, Reply]:
     """The reply whole and streamed, each seen to be well-formed."""
     stage.says(said, delivery)
     ask(stage, "sync", lambda client: chat(client, **options))
@@ -169,7 +170,7 @@ def any_text(stage: Stage) -> None:
 def any_pieces(stage: Stage) -> None:
     """A stream that comes in single bytes is the same stream."""
     _ = stage.backend
-    _, reply = both(stage, Said(WORLD), Delivery(size=1))
+    _, reply = both(stage, Said(WORLD), Delivery(piece=1))
     expect("text", reply.text, WORLD)
 
 

@@ -21,8 +21,8 @@ from llmsdk.testing.conformance.backend import RAISED, RETRY_AFTER, Fault, HTTPA
 from llmsdk.testing.conformance.case import Broken, Skip, add, case, expect, require
 from llmsdk.testing.conformance.faces import ask, stream
 from llmsdk.testing.conformance.rules.events import TEXT, chat
-from llmsdk.testing.conformance.server import Delivery
 from llmsdk.testing.conformance.stage import KEY, NAME, Stage
+from llmsdk.testing.faults import Fault as Delivery
 
 ERRORS = "errors"
 STREAMS = "streams-that-break"
@@ -172,7 +172,7 @@ def cut(stage: Stage) -> None:
 @case("stream.broken", STREAMS)
 def broken(stage: Stage) -> None:
     """The same where the connection breaks."""
-    _cut(stage, "broken")
+    _cut(stage, "close")
 
 
 def _cut(stage: Stage, end: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,9 @@ from llmsdk.testing.conformance.backend import HTTPAnswer, Received, Said
 from llmsdk.testing.conformance.case import Broken, add, case, require
 from llmsdk.testing.conformance.faces import FACES, ask, leave
 from llmsdk.testing.conformance.rules.events import chat
-from llmsdk.testing.conformance.server import PATIENCE, Delivery
+from llmsdk.testing.conformance.server import PATIENCE
 from llmsdk.testing.conformance.stage import Stage
+from llmsdk.testing.faults import Fault as Delivery
 
 LEAVING = "leaving-early"
 LONG = " ".join(["again and again"] * 40)
@@ -34,7 +36,7 @@ for _face in FACES:
 def _closed(stage: Stage) -> None:
     require(stage.heard[-1].ended, "generate closed when its caller left", "a generator that is still open")
     if stage.subject.backend is not None:
-        require(stage.server.left.wait(PATIENCE), "the connection closed when the caller left", "an open connection")
+        require(stage.server.left(PATIENCE), "the connection closed when the caller left", "an open connection")
 
 
 def _held(stage: Stage) -> None:
@@ -45,20 +47,20 @@ def _held(stage: Stage) -> None:
 
     def scene(request: Received) -> HTTPAnswer:
         answer = backend.reply(Said(LONG), request, stream=True)
-        stage.server.delivery = Delivery(cut=len(answer.whole) // 2, end="held")
-        return answer
+        pieces = answer.pieces or ()
+        return replace(answer, body=pieces[: len(pieces) // 2])
 
-    stage.answers(scene)
+    stage.answers(scene, Delivery(end="hang"))
 
 
 @case("leaving.deadline", LEAVING)
 def deadline(stage: Stage) -> None:
     """A deadline ends a call whose host says nothing, and closes its connection."""
     _ = stage.backend
-    stage.says(Said("Never."), Delivery(cut=0, end="held"))
+    stage.says(Said("Never."), Delivery(cut=0, end="hang"))
     try:
         result: Any = ask(stage, "sync", lambda client: client.chat("Hello!", deadline=0.5))
     except DeadlineExceeded:
-        require(stage.server.left.wait(PATIENCE), "the connection closed at the deadline", "an open connection")
+        require(stage.server.left(PATIENCE), "the connection closed at the deadline", "an open connection")
         return
     raise Broken("DeadlineExceeded", f"a reply: {result!r}")
