@@ -196,6 +196,7 @@ def endless(data: bytes = b"data: " + b"a" * 2**16) -> Fault:
 
 
 __all__ = [
+    "EVENT_STREAM",
     "Body",
     "End",
     "Fault",

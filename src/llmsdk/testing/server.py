@@ -354,4 +354,4 @@ def events(*bodies: Any) -> Iterator[bytes]:
         yield b"data: " + (body if isinstance(body, bytes) else HTTPAnswer(body=body).whole) + b"\n\n"
 
 
-__all__ = ["HTTPServer", "Received", "events"]
+__all__ = ["NO_FAULT", "HTTPServer", "Received", "events"]
