@@ -190,14 +190,9 @@ class _Pieces:
         self._whole = exchange.whole
         self._clock = clock
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece = next(self._pieces, None)
-        if piece is None:
-            if self._whole:
-                raise StopAsyncIteration
+    async def more(self) -> bytes:
+        piece = next(self._pieces, b"")
+        if not piece and not self._whole:
             raise Disconnected("the recording ends here: the reply was not read any further", sent=True)
         if self._clock is not None:
             self._clock.received += len(piece)
@@ -208,10 +203,12 @@ class _Pieces:
 
 
 def _play(exchange: Exchange, clock: Any) -> HTTPReply:
-    from llmsdk.io.http import Reply
+    from llmsdk.io.exchange import Reply
 
     if clock is not None:
         clock.sent, clock.reused = True, False
+        if clock.heard is not None:
+            clock.heard(exchange.headers)
     return Reply(exchange.status, exchange.headers, _Pieces(exchange, clock), _as_it_is)
 
 

@@ -63,7 +63,7 @@ def leave(stage: Stage, face: str, call: Call, check: Callable[[], None]) -> Non
                     async for event in events:
                         if event.text:
                             scope.deadline = anyio.current_time() + 0.05
-            check()
+            await anyio.to_thread.run_sync(check)  # the loop turns: only then is a connection closed
 
     _run(main, face)
 
