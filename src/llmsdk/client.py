@@ -407,6 +407,7 @@ class Client(_Base):
             try:
                 drive(self._core.shared.registry.aclose(self._end))
             finally:
+                self._core.shared.close()
                 self._io.pools.close()
 
     def _bridge(self, invoke: Invoke) -> Invoke:
@@ -711,6 +712,7 @@ class AsyncClient(_Base):
             try:
                 await self._core.shared.registry.aclose(self._end)
             finally:
+                await self._io.run(self._core.shared.close)
                 await self._io.pools.aclose()
 
     def _bridge(self, invoke: Invoke) -> Invoke:

@@ -3,7 +3,7 @@
 What wins, from the top: arguments (``overrides=``, and a mapping given as ``config=``), ``LLMSDK_*`` variables, the
 file, the vendor's own key variable, defaults. The file is ``config=``, else ``$LLMSDK_CONFIG``, else the first found
 among ``llmsdk.toml`` from the working directory up to the root of its repository and ``config.toml`` in the user's
-folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_RETRY_<KEY>``, ``LLMSDK_TIMEOUTS_<KEY>``,
+folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_<SECTION>_<KEY>`` (cache, retry, timeouts),
 ``LLMSDK_LIMITS_<NAME>_<KEY>`` and ``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that table.
 
 Secrets stay out of here: ``{ env = "X" }`` is looked up by the registry, when that provider is first needed.
@@ -28,15 +28,17 @@ from llmsdk.errors import ConfigError, InputError
 from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
 from llmsdk.options import TEXT, request_fields
-from llmsdk.pipeline import RetryPolicy
+from llmsdk.pipeline import CachePolicy, RetryPolicy
 from llmsdk.toml import Key
-from llmsdk.trust import is_trusted, project_file, shown, user_file
+from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
 
 M = TypeVar("M", bound=BaseModel)
 
-SECTIONS = ("default", "limits", "models", "providers", "retry", "timeouts")
+SECTIONS = ("cache", "default", "limits", "models", "providers", "retry", "timeouts")
 PREFIX = "LLMSDK_"
 VARIABLES = ("LLMSDK_CONFIG", "LLMSDK_DEBUG", "LLMSDK_MODEL")
+ROOM = 64 * 2**20
+"""Bytes of replies that a cache keeps."""
 FOREIGN = ("LLMSDK_TEST_", "LLMSDK_REQUIRE_")
 """Prefixes of variables that belong to the test suite."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -67,6 +69,9 @@ class Config:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Mapping[str, Limits] = field(default_factory=dict)
+    cache: CachePolicy = field(default_factory=CachePolicy)
+    cache_file: Path | None = None
+    cache_room: int = ROOM
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     path: Path | None = None
     untrusted: frozenset[str] = frozenset()
@@ -81,7 +86,7 @@ def _unlimited(value: float | None) -> float | None:
 
 Seconds = Annotated[float | None, Field(gt=0), AfterValidator(_unlimited)]
 Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_RETRY, _TIMEOUTS = RetryPolicy(), Timeouts()
+_RETRY, _TIMEOUTS, _CACHE = RetryPolicy(), Timeouts(), CachePolicy()
 SAMPLING = (TEXT | {"reasoning"}) - {"extra", "idempotency_key", "n", "echo"}
 """The options that an alias may set."""
 
@@ -102,6 +107,15 @@ class _Timeouts(_Table):
     first_token: Seconds = _TIMEOUTS.first_token
     idle: Seconds = _TIMEOUTS.idle
     total: Seconds = _TIMEOUTS.total
+
+
+class _Cache(_Table):
+    on: bool = _CACHE.on
+    path: Annotated[str, Field(min_length=1)] | None = None
+    ttl: Seconds = _CACHE.ttl
+    sampled: bool = _CACHE.sampled
+    namespace: str = _CACHE.namespace
+    megabytes: Annotated[float, Field(gt=0, le=1e6)] = ROOM / 2**20
 
 
 class _Limits(_Table):
@@ -218,7 +232,7 @@ def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
     if variable == "LLMSDK_MODEL":
         return ("default",)
     section, _, rest = variable.removeprefix(PREFIX).lower().partition("_")
-    if section in ("retry", "timeouts") and rest:
+    if section in ("cache", "retry", "timeouts") and rest:
         return (section, rest)
     if section not in ("providers", "limits"):
         return None
@@ -236,13 +250,13 @@ def _complain(variable: str) -> None:
     near = nearest(variable.removeprefix(PREFIX), options)  # what all have in common makes none alike
     if near:
         raise ConfigError(f"env {variable}: unknown variable", hint=f"Did you mean {options[near]!r}?", key=variable)
-    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_*, "
+    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_CACHE_*, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_*, "
     known += "LLMSDK_LIMITS_<NAME>_<KEY> and LLMSDK_PROVIDERS_<NAME>_<KEY>"
     warnings.warn(f"env {variable} means nothing to llmsdk, which reads {known}", UserWarning, stacklevel=4)
 
 
 def _section_variables() -> list[str]:
-    tables: tuple[tuple[str, type[BaseModel]], ...] = (("RETRY", _Retry), ("TIMEOUTS", _Timeouts))
+    tables: tuple[tuple[str, type[BaseModel]], ...] = (("CACHE", _Cache), ("RETRY", _Retry), ("TIMEOUTS", _Timeouts))
     return [f"LLMSDK_{name}_{key.upper()}" for name, table in tables for key in table.model_fields]
 
 
@@ -252,6 +266,7 @@ def _section_variables() -> list[str]:
 def _assemble(layer: Layer, path: Path | None) -> Config:
     sources = {".".join(key): item.source for key, item in layer.items() if item.value is not None or len(key) == 3}
     retry = _section(_Retry, "retry", layer)
+    replies = _section(_Cache, "cache", layer)
     timeouts = _section(_Timeouts, "timeouts", layer)
     models = {key[1]: _alias(key[1], item) for key, item in layer.items() if key[0] == "models"}
     default = layer.get(("default",))
@@ -262,6 +277,9 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
         retry=RetryPolicy(**retry.model_dump()),
         timeouts=Timeouts(**timeouts.model_dump()),
         limits=_limits(layer),
+        cache=CachePolicy(replies.on, replies.ttl, replies.sampled, replies.namespace),
+        cache_file=_written(layer, ("cache", "path"), path),
+        cache_room=int(replies.megabytes * 2**20),
         sources=sources,
         path=path,
         untrusted=frozenset(".".join(key) for key, item in layer.items() if item.untrusted),
@@ -271,10 +289,13 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
 
 
 def _section(table: type[M], name: str, layer: Layer) -> M:
-    values = {key[1]: item for key, item in layer.items() if key[0] == name}
-    data = {key: item.value for key, item in values.items()}
-    sources = {f"{name}.{key}": item.source for key, item in values.items()}
-    return validated(table, data, (name,), sources)
+    return _table(table, (name,), {key[1:]: item for key, item in layer.items() if key[0] == name})
+
+
+def _table(table: type[M], key: Key, items: Layer) -> M:
+    data = {".".join(name): item.value for name, item in items.items()}
+    sources = {".".join((*key, *name)): item.source for name, item in items.items()}
+    return validated(table, data, key, sources)
 
 
 def _alias(name: str, item: _Value) -> ModelAlias:
@@ -315,19 +336,22 @@ def _providers(layer: Layer) -> dict[str, dict[str, Any]]:
     return tables
 
 
+def _written(layer: Layer, key: Key, file: Path | None) -> Path | None:
+    """A path that something is written to."""
+    item = layer.get(key)
+    if item is None:
+        return None
+    own = file is not None and item.source.startswith(f"{shown(file)}:")
+    return writable(item.value, _place(item.source, key), file if own else None, trusted=not item.untrusted)
+
+
 def _limits(layer: Layer) -> dict[str, Limits]:
-    tables: dict[str, dict[str, _Value]] = {}
+    tables: dict[str, Layer] = {}
     for key, item in layer.items():
         if key[0] == "limits":
             _check_name(key[:2], _NAME, item.source)
-            tables.setdefault(key[1], {})[key[2]] = item
-    return {name: _limit(name, items) for name, items in tables.items()}
-
-
-def _limit(name: str, items: Mapping[str, _Value]) -> Limits:
-    data = {key: item.value for key, item in items.items()}
-    sources = {f"limits.{name}.{key}": item.source for key, item in items.items()}
-    return Limits(**validated(_Limits, data, ("limits", name), sources).model_dump())
+            tables.setdefault(key[1], {})[key[2:]] = item
+    return {name: Limits(**_table(_Limits, ("limits", name), table).model_dump()) for name, table in tables.items()}
 
 
 def _text(item: _Value, key: Key = ("default",)) -> str:

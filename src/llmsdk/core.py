@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from llmsdk import options as opts
 from llmsdk.accounting.budget import entered
 from llmsdk.accounting.ledger import Ledger
+from llmsdk.cache import Cache
 from llmsdk.errors import (
     ClientClosed,
     ConfigError,
@@ -30,6 +31,7 @@ from llmsdk.io import IO, closing
 from llmsdk.limits import Limiter, Limits, shared
 from llmsdk.pipeline import Handler, Tracer, compose
 from llmsdk.pipeline.attempt import attempt
+from llmsdk.pipeline.cache import cache
 from llmsdk.pipeline.limits import limits
 from llmsdk.pipeline.line import Invoke, Line
 from llmsdk.pipeline.retry import retry
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Result)
 
-PIPELINE: Handler = compose([trace, retry, limits], attempt)
+PIPELINE: Handler = compose([trace, cache, retry, limits], attempt)
 NO_MODEL = """\
 Name one in the call (model="local:pocket"), when making the client (Client("local:pocket")), \
 or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
@@ -68,6 +70,18 @@ class Shared:
     tracer: Tracer | None = None
     limiters: dict[str, Limiter | None] = field(default_factory=dict)
     closed: bool = False
+    _replies: Cache | None = None
+
+    def replies(self) -> Cache:
+        """The replies that are kept, opened when they are first needed."""
+        if self._replies is None:
+            self._replies = _cache(self.config)
+        return self._replies
+
+    def close(self) -> None:
+        """Close what the clients made themselves."""
+        if self._replies is not None:
+            self._replies.close()
 
     def limiter(self, provider: Provider) -> Limiter | None:
         """What the calls to a provider have to wait for, if there is anything."""
@@ -123,7 +137,7 @@ class Core:
             given["model"] = own
             for target in registry.resolve(own)[:1]:
                 registry.provider(target.provider_name)
-        base = opts.CallSettings(timeouts=loaded.timeouts, retry=loaded.retry)
+        base = opts.CallSettings(timeouts=loaded.timeouts, retry=loaded.retry, cache=loaded.cache)
         return cls(Shared(loaded, registry), opts.call_settings(given, base), given, fields)
 
     def with_options(self, given: Mapping[str, Any]) -> Core:
@@ -185,6 +199,7 @@ class Core:
             who_has=self._who_has,
             bridge=self.bridge if provider.loop_bound else None,
             tracer=self.shared.tracer,
+            cache=self.shared.replies() if settings.cache.on else None,
             limiter=self.shared.limiter(provider),
             attempts=attempts,
         )
@@ -267,7 +282,7 @@ class Core:
             return provider.embed(request.model, texts, io)
 
         try:
-            vectors = await line.output("embed", line.request("\n".join(texts)), invoke)
+            vectors = await line.output("embed", line.request("\n".join(texts)), invoke, (*texts,))
         except LLMError as error:
             raise line.attach(error) from error.__cause__
         return Embeddings(record=line.record("embed"), vectors=vectors)
@@ -324,6 +339,14 @@ class Core:
         except LLMError as error:
             raise line.attach(error) from error.__cause__
         return found
+
+
+def _cache(config: Config) -> Cache:
+    from llmsdk.cache.memory import Memory
+    from llmsdk.cache.sqlite import SQLite
+
+    path, room = config.cache_file, config.cache_room
+    return Cache(Memory(room) if path is None else SQLite(path, room))
 
 
 def _limiter(provider: Provider, limits: Limits | None) -> Limiter | None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 from llmsdk.accounting.budget import Budget
 from llmsdk.errors import InputError
 from llmsdk.io import Timeouts
-from llmsdk.pipeline import RetryPolicy
+from llmsdk.pipeline import CachePolicy, RetryPolicy
 from llmsdk.results import Progress
 from llmsdk.types import Message, Tool
 
@@ -32,6 +32,9 @@ class Defaults(TypedDict, total=False):
     budget: Budget | float | None
     """What may be used up before anything more is refused: dollars, or a ``Budget``. One of a client holds for all its
     calls, beside those of the calls themselves."""
+    cache: bool | Mapping[str, Any]
+    """Give the reply again that was given to the very same question before. A mapping may set ``ttl`` (seconds),
+    ``sampled`` and ``namespace``."""
     tags: Sequence[str]
     """Words for the ledger, to sum up by."""
     idempotency_key: str
@@ -91,7 +94,9 @@ class ClientOptions(Defaults, total=False):
     http_client: Any
 
 
-CALL = frozenset({"model", "timeout", "deadline", "retry", "retry_unknown", "budget", "tags", "on_unsupported"})
+CALL = frozenset(
+    {"model", "timeout", "deadline", "retry", "retry_unknown", "budget", "cache", "tags", "on_unsupported"}
+)
 BATCH = frozenset({"errors", "concurrency", "progress"})
 TEXT = frozenset(Options.__annotations__) - CALL - BATCH
 CHAT = frozenset(ChatOptions.__annotations__) - frozenset(Options.__annotations__)
@@ -107,6 +112,7 @@ class CallSettings:
     retry: RetryPolicy = RetryPolicy()
     budgets: tuple[Budget, ...] = ()
     """All that the call is charged to."""
+    cache: CachePolicy = CachePolicy()
     tags: tuple[str, ...] = ()
     on_unsupported: OnUnsupported = "raise"
     errors: Literal["raise", "return"] = "raise"
@@ -142,6 +148,8 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
         changes["retry"] = _retry(options, base.retry)
     if options.get("budget") is not None:
         changes["budgets"] = (*base.budgets, Budget.of(options["budget"]))
+    if "cache" in options:
+        changes["cache"] = _cache(options["cache"], base.cache)
     if "tags" in options:
         changes["tags"] = _tags(options["tags"])
     for name, allowed in (("on_unsupported", ("raise", "warn", "drop")), ("errors", ("raise", "return"))):
@@ -186,6 +194,22 @@ def _retry(options: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
     _number("retry['base']", policy.base, least=0)
     _number("retry['cap']", policy.cap, least=0)
     return replace(policy, unknown=_boolean("retry_unknown", options.get("retry_unknown", policy.unknown)))
+
+
+def _cache(value: Any, base: CachePolicy) -> CachePolicy:
+    if isinstance(value, bool):
+        return replace(base, on=value)
+    if not isinstance(value, Mapping):
+        hint = 'Pass True, False or a mapping such as {"ttl": 3600}.'
+        raise InputError(f"cache={value!r:.40} is neither a bool nor a mapping", argument="cache", hint=hint)
+    for name in value:
+        _one_of("cache", name, ("ttl", "sampled", "namespace"))
+    given: dict[str, Any] = {**value}
+    if given.get("ttl") is not None:
+        _number("cache['ttl']", given["ttl"], above=0)
+    _boolean("cache['sampled']", given.get("sampled", True))
+    text("cache['namespace']", given.get("namespace", ""), empty=True)
+    return replace(base, on=True, **given)
 
 
 def _tags(value: Any) -> tuple[str, ...]:

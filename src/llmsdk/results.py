@@ -47,6 +47,10 @@ class Attempt:
     """Whose prices hold: the address that was asked, or a name, where that is not the provider's."""
     queued: float = 0.0
     """Seconds that it waited for its turn before it was sent, by the limits of the account."""
+    cached: bool = False
+    """It was answered out of the cache: nobody was asked, and nothing used."""
+    saved: Usage | None = None
+    """What a reply out of the cache took when it was made."""
 
     @property
     def cost(self) -> Decimal | None:

@@ -92,6 +92,19 @@ def is_trusted(path: Path, content: bytes) -> bool:
     return folder is not None and _read(folder / STORE).get(str(path.resolve())) == sha256(content).hexdigest()
 
 
+def writable(path: str, place: str, file: Path | None, *, trusted: bool) -> Path:
+    """A path that a setting lets us write to: from the folder of its ``file``, or from the working directory on.
+
+    Raises:
+        ConfigError: the setting is not trusted. It could name any file of the user's, or one that came with it.
+    """
+    if not trusted:
+        hint = f"Read it; if you agree, run: llmsdk trust {file} (or name it in LLMSDK_CONFIG or config=)"
+        what = "the file was found in the working tree and is not trusted to say where to write"
+        raise ConfigError(f"{place}: {what}", hint=hint)
+    return (file.parent if file is not None else Path()) / Path(path).expanduser()
+
+
 def trust(path: Path) -> str:
     """Trust a file as it stands now, and return the hash of its content.
 

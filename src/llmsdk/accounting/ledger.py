@@ -101,6 +101,8 @@ class Ledger:
         first_token: float | None = None,
         error: str | None = None,
         queued: float = 0.0,
+        cached: bool = False,
+        saved: Usage | None = None,
     ) -> Attempt:
         """Close a row.
 
@@ -109,7 +111,7 @@ class Ledger:
         """
         done = Attempt(  # by hand: `replace` takes twice as long
             row.id, row.provider, row.model, row.operation, row.at, row.reserved,
-            settled, usage, seconds, first_token, error, row.tags, row.tariff, queued,
+            settled, usage, seconds, first_token, error, row.tags, row.tariff, queued, cached, saved,
         )  # fmt: skip
         _, held = self._open.pop(row.id)
         if held is not None:

@@ -20,7 +20,7 @@ LOCAL = "local"
 
 def price(attempt: Attempt) -> Decimal | None:
     """Dollars for one settled attempt; zero for what surely did not run or ran on this machine."""
-    if attempt.settled == "none":
+    if attempt.settled == "none" or attempt.cached:
         return Decimal(0)
     return dollars(attempt.tariff or attempt.provider, attempt.model, attempt.usage, attempt.at)
 

@@ -43,7 +43,7 @@ class Sums:
 
 def of(row: Attempt) -> Sums:
     """What one settled attempt comes to."""
-    if row.settled == "none":
+    if row.settled == "none" or row.cached:
         return Sums()
     cost = row.cost
     return Sums((), 1, row.usage or Usage(), cost or Decimal(0), int(cost is None))

@@ -1,6 +1,6 @@
 """What stands between a verb and a provider: middleware, each a function from handler to handler.
 
-    trace > retry > limits > attempt > provider
+    trace > cache > retry > limits > attempt > provider
 
 A handler turns a ``Call`` into events. ``retry`` is the only place that decides whether something is asked again,
 ``attempt`` the only one that writes the ledger. The deadline is no layer: ``Clock`` holds it below every wait, and
@@ -21,6 +21,7 @@ from llmsdk.types import Event, Operation, ReasoningDelta, Request, TextDelta, T
 if TYPE_CHECKING:
     from llmsdk.accounting.budget import Budget
     from llmsdk.accounting.ledger import Ledger
+    from llmsdk.cache import Cache
     from llmsdk.limits import Limiter
     from llmsdk.provider import Provider
     from llmsdk.results import Attempt
@@ -35,6 +36,19 @@ class RetryPolicy:
     cap: float = 20.0
     unknown: bool = False
     """Also retry a request that may have run, and so may be billed twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Whether replies that were given before are given again, and which."""
+
+    on: bool = False
+    ttl: float | None = 86400.0
+    """Seconds that a reply is good for; ``None`` is for ever."""
+    sampled: bool = True
+    """Also those that a model would draw anew: without a seed, at a temperature other than 0."""
+    namespace: str = ""
+    """What is kept under one name is not found under another, such as a tenant's."""
 
 
 class Tracer(Protocol):
@@ -62,6 +76,10 @@ class Call:
     budgets: tuple[Budget, ...] = ()
     """All that the attempts are charged to."""
     tracer: Tracer | None = None
+    given: tuple[Any, ...] | None = None
+    """What ``invoke`` takes besides the request, where a reply may be kept."""
+    cache: Cache | None = None
+    caching: CachePolicy = CachePolicy()
     limiter: Limiter | None = None
     queued: float = 0.0
     """Seconds that the latest attempt waited for its turn."""

@@ -107,13 +107,6 @@ def _bound(call: Call) -> Usage:
     return bound(call.request, known or OUTPUT)
 
 
-def characters(request: Request) -> int:
-    """How long a prompt is, with a little for what is put around each message."""
-    if isinstance(request.input, str):
-        return len(request.input)
-    return sum(len(message.text) + 8 for message in request.input)
-
-
 def _settle(
     reply: Reply, clock: Clock, request: Request, failure: BaseException | None
 ) -> tuple[Settled, Usage | None]:

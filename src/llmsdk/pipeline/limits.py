@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 
+from llmsdk.accounting.tokens import bound
 from llmsdk.io import closing
 from llmsdk.limits import Cost, Limiter, Size
 from llmsdk.pipeline import Call, Handler
-from llmsdk.pipeline.attempt import characters
 from llmsdk.types import Event, Request
 
-CHARACTERS = 4
+BYTES = 4
 """Of a prompt that hosts take for a token, when they count before they have read it."""
 
 
@@ -46,8 +46,9 @@ async def _limited(handler: Handler, call: Call, limiter: Limiter) -> AsyncItera
 
 def size(request: Request) -> Size:
     """What a request takes of the limits: as much as its row sets aside, and as much as a host will likely count."""
-    prompt, reply = characters(request), (request.max_tokens or 0) * request.n
-    return Size(Cost.one(prompt, reply), Cost.one(prompt // CHARACTERS, reply))
+    most = bound(request, 0)
+    prompt, reply = most.input_tokens or 0, most.output_tokens or 0
+    return Size(Cost.one(prompt, reply), Cost.one(prompt // BYTES, reply))
 
 
 def _used(call: Call) -> int | None:

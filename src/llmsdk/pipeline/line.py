@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from llmsdk.accounting.ledger import Ledger
+from llmsdk.cache import Cache
 from llmsdk.errors import LLMError, Unsupported
 from llmsdk.io import IO, closing
 from llmsdk.limits import Limiter
@@ -55,6 +56,9 @@ class Line:
     """What is asked of the provider."""
     invoke: Invoke | None = None
     """How, where that is not by ``generate``."""
+    given: tuple[Any, ...] = ()
+    """What it takes besides the request."""
+    cache: Cache | None = None
 
     def __post_init__(self) -> None:
         self.started = self.io.now()
@@ -136,9 +140,12 @@ class Line:
 
     # --- asking -----------------------------------------------------------------------------------------------
 
-    def natively(self, operation: Operation, invoke: Invoke) -> None:
-        """From now on ask by an operation that the model is made for, not in words."""
-        self.operation, self.invoke = operation, invoke
+    def natively(self, operation: Operation, invoke: Invoke, *given: Any) -> None:
+        """From now on ask by an operation that the model is made for, not in words.
+
+        ``given`` is what it takes besides the request.
+        """
+        self.operation, self.invoke, self.given = operation, invoke, given
 
     async def ask(self, request: Request) -> Reply:
         """The whole reply to a request."""
@@ -156,7 +163,7 @@ class Line:
     def _question(self, request: Request) -> Call:
         if self.invoke is None and not (self.capabilities.chat or self.capabilities.complete):
             raise self.unsupported("chat")
-        return self._call(self.operation, request, self.invoke or self.provider.generate)
+        return self._call(self.operation, request, self.invoke or self.provider.generate, self.given)
 
     async def score(self, request: Request, candidates: Sequence[str]) -> tuple[Score, ...]:
         """log P of each candidate as the whole reply. Only where the provider scores."""
@@ -166,12 +173,17 @@ class Line:
         def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
             return provider.score(request, candidates, io)
 
-        scores: tuple[Score, ...] = await self.output("score", request, invoke)
+        scores: tuple[Score, ...] = await self.output("score", request, invoke, (*candidates,))
         return scores
 
-    async def output(self, operation: Operation, request: Request, invoke: Invoke) -> Any:
-        """The value of an operation that yields no text."""
-        call = self._call(operation, request, invoke)
+    async def output(
+        self, operation: Operation, request: Request, invoke: Invoke, given: tuple[Any, ...] | None = None
+    ) -> Any:
+        """The value of an operation that yields no text.
+
+        ``given`` is what it takes besides the request. Without that its values are never kept.
+        """
+        call = self._call(operation, request, invoke, given)
         async with closing(self.handler(call)) as events:
             async for _ in events:
                 pass
@@ -182,12 +194,13 @@ class Line:
         """Several steps at once, in order."""
         return await self.io.gather(jobs, self.settings.concurrency)
 
-    def _call(self, operation: Operation, request: Request, invoke: Invoke) -> Call:
+    def _call(self, operation: Operation, request: Request, invoke: Invoke, given: tuple[Any, ...] | None) -> Call:
         self.asked = self.asked or self.io.now()
         invoke = self.bridge(invoke) if self.bridge else invoke
         if request.schema is not None and self.rung == "tool":
             one_call = "parallel_tool_calls" in self.capabilities.options
             request, invoke = as_tool(request, one_call=one_call), as_text(invoke)
+            given = ("text of a tool", *given) if given is not None else None
         return Call(
             operation=operation,
             request=request,
@@ -201,6 +214,9 @@ class Line:
             tags=self.settings.tags,
             budgets=self.settings.budgets,
             tracer=self.tracer,
+            given=given,
+            cache=self.cache,
+            caching=self.settings.cache,
             limiter=self.limiter,
             attempts=self.attempts,
         )

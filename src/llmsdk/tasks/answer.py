@@ -53,7 +53,9 @@ class AnswerTask:
 
     def _natively(self, line: Line, provider: Answers) -> Request:
         if self.documents:
-            line.natively("answer", native.answer(provider, self.question, self.documents))
+            line.natively(
+                "answer", native.answer(provider, self.question, self.documents), self.question, *self.documents
+            )
             return line.request("\n".join([self.question, *self.documents]))
         if not line.capabilities.chat:
             raise line.unsupported("answers without context")

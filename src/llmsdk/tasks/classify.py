@@ -114,7 +114,7 @@ class Classify:
             line.leave_out("descriptions of labels")
         invoke = native.classification(provider, self.text, tuple(self.labels), self.multi)
         request = line.request("\n".join([self.text, *self.labels]))
-        found = await line.output("classify", request, invoke)
+        found = await line.output("classify", request, invoke, (self.text, self.multi, *self.labels))
         return _matched(self.labels, found, line, exclusive=not self.multi)
 
     # --- three ways -------------------------------------------------------------------------------------------

@@ -57,7 +57,8 @@ class Translate:
         for name in ("glossary", "formality"):
             if getattr(self, name):
                 line.leave_out(name)
-        line.natively("translate", native.translation(provider, self.to.tag, self.source.tag if self.source else None))
+        source = self.source.tag if self.source else None
+        line.natively("translate", native.translation(provider, self.to.tag, source), self.to.tag, source)
         return line.request(self.text)
 
     def show(self, line: Line) -> None:

@@ -48,6 +48,14 @@ class Host:
             digest.update(b"%d:" % len(secret) + secret.encode())
         return f"{address(self.url).label}#{digest.hexdigest()}"
 
+    def digest(self, key: bytes, *more: str) -> str:
+        """A hash of address, headers and ``more`` that leads back to none of them without ``key``."""
+        digest = blake2b(digest_size=32, key=key)
+        texts = [text.encode() for text in (self.url, *more)]
+        for part in [*texts, *(part for header in self._headers for part in header)]:
+            digest.update(b"%d:" % len(part) + part)
+        return digest.hexdigest()
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("headers with a key in them are not pickled")
 

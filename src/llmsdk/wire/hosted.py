@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
+from pydantic import SecretStr
+
 from llmsdk.errors import LLMError
 from llmsdk.io import IO, HTTPRequest, closing
 from llmsdk.provider import HTTPProvider, HTTPSettings
 from llmsdk.wire import faults, token
 from llmsdk.wire.host import Host, built, check_base_url, check_key
 from llmsdk.wire.json import parse
+
+_WAY = frozenset(
+    {"proxy", "ca_bundle", "client_cert", "http2", "max_connections", "http_client", "token_provider", "prices"}
+)
+"""Settings that change no answer."""
+
+
+def _told(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else repr(value)
 
 
 class Hosted(HTTPProvider):
@@ -48,6 +59,11 @@ class Hosted(HTTPProvider):
     def account(self) -> str:
         """The host and who asks, without showing the key: who has the same one shares limits."""
         return self.host.account
+
+    def fingerprint(self, key: bytes) -> str:
+        """What tells whom this asks, and how, from others; a hash by ``key``. The way there does not matter."""
+        settings = ((name, _told(value)) for name, value in self.settings if name not in _WAY)
+        return self.host.digest(key, self.name, *(text for setting in settings for text in setting))
 
     def headers(self, key: str | None) -> Mapping[str, str | None]:
         """The dialect's own headers of every request; those that are ``None`` are left out."""
