@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from llmsdk.cli import main
-from llmsdk.errors import ServerFault
+from llmsdk.errors import BadResponse
 from llmsdk.io import IO
 from llmsdk.provider import CONTRACT, Capabilities, HTTPSettings
 from llmsdk.results import Chat
@@ -49,7 +49,7 @@ class Echo:
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
         Echo.asked.append(request)
         if request.model == "broken":
-            raise ServerFault("the \x1b[31mserver fell over", hint="Wait [a] bit.", sent=True)
+            raise BadResponse("the \x1b[31mserver fell over", hint="Wait [a] bit.")
         if request.model == "interrupted":
             raise KeyboardInterrupt
         for word in re.findall(r"\s*\S+", Echo.reply):
@@ -312,7 +312,7 @@ def test_a_failure_is_one_line_and_a_hint(capsys: Any) -> None:
 
 def test_a_failure_has_a_traceback_only_when_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMSDK_DEBUG", "1")
-    with pytest.raises(ServerFault):
+    with pytest.raises(BadResponse):
         main(["chat", "hi", "-m", "echo:broken"])
 
 

@@ -3,7 +3,7 @@
 What wins, from the top: arguments (``overrides=``, and a mapping given as ``config=``), ``LLMSDK_*`` variables, the
 file, the vendor's own key variable, defaults. The file is ``config=``, else ``$LLMSDK_CONFIG``, else the first found
 among ``llmsdk.toml`` from the working directory up to the root of its repository and ``config.toml`` in the user's
-folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_<SECTION>_<KEY>`` (cache, retry, timeouts),
+folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_<SECTION>_<KEY>`` (cache, circuit, retry, timeouts),
 ``LLMSDK_LIMITS_<NAME>_<KEY>`` and ``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that table.
 
 Secrets stay out of here: ``{ env = "X" }`` is looked up by the registry, when that provider is first needed.
@@ -25,6 +25,7 @@ from pydantic_core import ErrorDetails
 
 from llmsdk import toml
 from llmsdk.errors import ConfigError, InputError
+from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
 from llmsdk.options import TEXT, request_fields
@@ -34,7 +35,7 @@ from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
 
 M = TypeVar("M", bound=BaseModel)
 
-SECTIONS = ("cache", "default", "limits", "models", "providers", "retry", "timeouts")
+SECTIONS = ("cache", "circuit", "default", "limits", "models", "providers", "retry", "timeouts")
 PREFIX = "LLMSDK_"
 VARIABLES = ("LLMSDK_CONFIG", "LLMSDK_DEBUG", "LLMSDK_MODEL")
 ROOM = 64 * 2**20
@@ -67,6 +68,7 @@ class Config:
     models: Mapping[str, ModelAlias] = field(default_factory=dict)
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    circuit: CircuitPolicy = CircuitPolicy()
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Mapping[str, Limits] = field(default_factory=dict)
     cache: CachePolicy = field(default_factory=CachePolicy)
@@ -86,7 +88,7 @@ def _unlimited(value: float | None) -> float | None:
 
 Seconds = Annotated[float | None, Field(gt=0), AfterValidator(_unlimited)]
 Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_RETRY, _TIMEOUTS, _CACHE = RetryPolicy(), Timeouts(), CachePolicy()
+_RETRY, _TIMEOUTS, _CACHE, _CIRCUIT = RetryPolicy(), Timeouts(), CachePolicy(), CircuitPolicy()
 SAMPLING = (TEXT | {"reasoning"}) - {"extra", "idempotency_key", "n", "echo"}
 """The options that an alias may set."""
 
@@ -100,6 +102,12 @@ class _Retry(_Table):
     base: Wait = _RETRY.base
     cap: Wait = _RETRY.cap
     unknown: bool = _RETRY.unknown
+    patience: Wait = _RETRY.patience
+
+
+class _Circuit(_Table):
+    failures: Annotated[int, Field(ge=0)] = _CIRCUIT.failures
+    cooldown: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _CIRCUIT.cooldown
 
 
 class _Timeouts(_Table):
@@ -232,7 +240,7 @@ def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
     if variable == "LLMSDK_MODEL":
         return ("default",)
     section, _, rest = variable.removeprefix(PREFIX).lower().partition("_")
-    if section in ("cache", "retry", "timeouts") and rest:
+    if section in ("cache", "circuit", "retry", "timeouts") and rest:
         return (section, rest)
     if section not in ("providers", "limits"):
         return None
@@ -250,13 +258,15 @@ def _complain(variable: str) -> None:
     near = nearest(variable.removeprefix(PREFIX), options)  # what all have in common makes none alike
     if near:
         raise ConfigError(f"env {variable}: unknown variable", hint=f"Did you mean {options[near]!r}?", key=variable)
-    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_CACHE_*, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_*, "
+    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_CACHE_*, LLMSDK_CIRCUIT_*, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_*, "
     known += "LLMSDK_LIMITS_<NAME>_<KEY> and LLMSDK_PROVIDERS_<NAME>_<KEY>"
     warnings.warn(f"env {variable} means nothing to llmsdk, which reads {known}", UserWarning, stacklevel=4)
 
 
 def _section_variables() -> list[str]:
-    tables: tuple[tuple[str, type[BaseModel]], ...] = (("CACHE", _Cache), ("RETRY", _Retry), ("TIMEOUTS", _Timeouts))
+    tables: tuple[tuple[str, type[BaseModel]], ...] = (
+        ("CACHE", _Cache), ("CIRCUIT", _Circuit), ("RETRY", _Retry), ("TIMEOUTS", _Timeouts),
+    )  # fmt: skip
     return [f"LLMSDK_{name}_{key.upper()}" for name, table in tables for key in table.model_fields]
 
 
@@ -268,6 +278,7 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
     retry = _section(_Retry, "retry", layer)
     replies = _section(_Cache, "cache", layer)
     timeouts = _section(_Timeouts, "timeouts", layer)
+    circuit = _section(_Circuit, "circuit", layer)
     models = {key[1]: _alias(key[1], item) for key, item in layer.items() if key[0] == "models"}
     default = layer.get(("default",))
     config = Config(
@@ -275,6 +286,7 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
         models=models,
         providers=_providers(layer),
         retry=RetryPolicy(**retry.model_dump()),
+        circuit=CircuitPolicy(**circuit.model_dump()),
         timeouts=Timeouts(**timeouts.model_dump()),
         limits=_limits(layer),
         cache=CachePolicy(replies.on, replies.ttl, replies.sampled, replies.namespace),

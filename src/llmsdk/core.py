@@ -13,11 +13,13 @@ from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from llmsdk import health
 from llmsdk import options as opts
 from llmsdk.accounting.budget import entered
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.cache import Cache
 from llmsdk.errors import (
+    CircuitOpen,
     ClientClosed,
     ConfigError,
     InputError,
@@ -27,6 +29,7 @@ from llmsdk.errors import (
     Transient,
     Unsupported,
 )
+from llmsdk.health import Health
 from llmsdk.io import IO, closing
 from llmsdk.limits import Limiter, Limits, shared
 from llmsdk.pipeline import Handler, Tracer, compose
@@ -69,6 +72,7 @@ class Shared:
     ledger: Ledger = field(default_factory=Ledger)
     tracer: Tracer | None = None
     limiters: dict[str, Limiter | None] = field(default_factory=dict)
+    healths: dict[str, Health] = field(default_factory=dict)
     closed: bool = False
     _replies: Cache | None = None
 
@@ -82,6 +86,15 @@ class Shared:
         """Close what the clients made themselves."""
         if self._replies is not None:
             self._replies.close()
+
+    def health(self, provider: Provider) -> Health:
+        """What is known of the account that a provider asks; of one that names none, what this client has seen."""
+        try:
+            return self.healths[provider.name]
+        except KeyError:
+            account = getattr(provider, "account", None)
+            made = Health(breaks=False) if account is None else health.shared(account)
+            return self.healths.setdefault(provider.name, made)
 
     def limiter(self, provider: Provider) -> Limiter | None:
         """What the calls to a provider have to wait for, if there is anything."""
@@ -137,7 +150,9 @@ class Core:
             given["model"] = own
             for target in registry.resolve(own)[:1]:
                 registry.provider(target.provider_name)
-        base = opts.CallSettings(timeouts=loaded.timeouts, retry=loaded.retry, cache=loaded.cache)
+        base = opts.CallSettings(
+            timeouts=loaded.timeouts, retry=loaded.retry, cache=loaded.cache, circuit=loaded.circuit
+        )
         return cls(Shared(loaded, registry), opts.call_settings(given, base), given, fields)
 
     def with_options(self, given: Mapping[str, Any]) -> Core:
@@ -201,6 +216,7 @@ class Core:
             tracer=self.shared.tracer,
             cache=self.shared.replies() if settings.cache.on else None,
             limiter=self.shared.limiter(provider),
+            health=self.shared.health(provider),
             attempts=attempts,
         )
 
@@ -376,7 +392,7 @@ async def _on(line: Line, task: Task[R]) -> R:
 
 def may_fall_back(error: LLMError) -> bool:
     """Whether another model may do better: this one is out of reach, not the request at fault."""
-    return isinstance(error, Transient | QuotaExhausted | RuntimeFault | Unsupported)
+    return isinstance(error, Transient | QuotaExhausted | RuntimeFault | Unsupported | CircuitOpen)
 
 
 def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:

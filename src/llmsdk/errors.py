@@ -35,7 +35,7 @@
     │ └ Refused
     ├ BudgetExceeded              .unit .limit .spent .reserved .needed
     ├ DeadlineExceeded            .phase .partial
-    ├ CircuitOpen
+    ├ CircuitOpen                 .retry_after
     ├ ClientClosed
     └ RuntimeFault                the built-in runtime
       ├ ModelFileError
@@ -316,7 +316,10 @@ class DeadlineExceeded(LLMError):
 
 
 class CircuitOpen(LLMError):
-    pass
+    """Not sent: the host has failed so often in a row that it is given time. ``retry_after`` is in how many seconds
+    one request may try again."""
+
+    retry_after: float | None = None
 
 
 class ClientClosed(LLMError):

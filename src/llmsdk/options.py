@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from llmsdk.accounting.budget import Budget
 from llmsdk.errors import InputError
+from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.pipeline import CachePolicy, RetryPolicy
 from llmsdk.results import Progress
@@ -26,7 +27,7 @@ class Defaults(TypedDict, total=False):
     deadline: float | None
     """Seconds for the whole call: queue, attempts, waits and the stream."""
     retry: int | Mapping[str, Any]
-    """How many attempts in all, or a mapping with ``attempts``, ``base``, ``cap`` and ``unknown``."""
+    """How many attempts in all, or a mapping with ``attempts``, ``base``, ``cap``, ``unknown`` and ``patience``."""
     retry_unknown: bool
     """Also retry what may have run, and so may be billed twice."""
     budget: Budget | float | None
@@ -113,6 +114,7 @@ class CallSettings:
     budgets: tuple[Budget, ...] = ()
     """All that the call is charged to."""
     cache: CachePolicy = CachePolicy()
+    circuit: CircuitPolicy = CircuitPolicy()
     tags: tuple[str, ...] = ()
     on_unsupported: OnUnsupported = "raise"
     errors: Literal["raise", "return"] = "raise"
@@ -186,13 +188,14 @@ def _retry(options: Mapping[str, Any], base: RetryPolicy) -> RetryPolicy:
     value = options.get("retry", {})
     if isinstance(value, Mapping):
         for name in value:
-            _one_of("retry", name, ("attempts", "base", "cap", "unknown"))
+            _one_of("retry", name, ("attempts", "base", "cap", "unknown", "patience"))
         policy = replace(base, **value)
     else:
         policy = replace(base, attempts=value)
     _integer("retry", policy.attempts, least=1)
     _number("retry['base']", policy.base, least=0)
     _number("retry['cap']", policy.cap, least=0)
+    _number("retry['patience']", policy.patience, least=0)
     return replace(policy, unknown=_boolean("retry_unknown", options.get("retry_unknown", policy.unknown)))
 
 

@@ -268,7 +268,7 @@ def test_retry_after_holds_for_the_other_callers_too() -> None:
 def test_refusals_without_a_word_slow_down_and_successes_speed_up() -> None:
     state = {"refuse": True}
     io = FakeIO(lambda request: (503, {}, b"{}") if state["refuse"] else replies())
-    client = openai()
+    client = openai(circuit={"failures": 0})
     for _ in range(20):
         with pytest.raises(Overloaded):
             ask(client, io, retry=1)

@@ -126,9 +126,9 @@ def _settings(config: Any) -> Iterator[Row]:
             escape(" > ".join(alias.targets) + options),
             _source(config, f"models.{alias.name}"),
         )
-    for section in ("retry", "timeouts"):
+    for section in ("retry", "timeouts", "circuit"):
         values = getattr(config, section)
-        for key in values.__slots__:
+        for key in getattr(values, "_fields", None) or values.__slots__:
             dotted = f"{section}.{key}"
             yield dotted, str(getattr(values, key)), _source(config, dotted) or "default"
     for name, table in config.providers.items():

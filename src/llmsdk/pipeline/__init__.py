@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmsdk.health import CircuitPolicy, Health
 from llmsdk.io import IO, Timeouts
 from llmsdk.reply import Reply
 from llmsdk.types import Event, Operation, ReasoningDelta, Request, TextDelta, ToolCallDelta
@@ -36,6 +37,8 @@ class RetryPolicy:
     cap: float = 20.0
     unknown: bool = False
     """Also retry a request that may have run, and so may be billed twice."""
+    patience: float = 300.0
+    """Seconds: the longest wait that a host may ask for, where no deadline bounds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class Call:
     """On the clock of ``io``."""
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    circuit: CircuitPolicy = CircuitPolicy()
+    health: Health = field(default_factory=Health)
+    """Of the account that is asked."""
     tags: tuple[str, ...] = ()
     budgets: tuple[Budget, ...] = ()
     """All that the attempts are charged to."""

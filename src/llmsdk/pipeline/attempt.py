@@ -34,9 +34,11 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
 
     Raises:
         BudgetExceeded: a budget does not allow it; nothing was sent.
+        CircuitOpen: the host has only failed of late, so it is not asked. There is no row of that.
         Disconnected: it ended without being complete, and before any content.
         StreamInterrupted: it broke off after content; ``partial`` has the text so far.
     """
+    call.health.enter(call.provider.name, call.circuit, call.io.now)
     clock = Clock(call.io.now, call.timeouts, call.deadline, heard=call.heard)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
@@ -60,6 +62,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
                 if not clock.content and is_content(event):
                     clock.content = call.delivered = True
                     first_token = clock.now() - clock.started
+                    call.health.settle(None, call.circuit, clock.now)
                 yield event
         if call.operation in TEXT and not reply.complete(call.request.n):
             raise _cut(reply, clock)
@@ -89,6 +92,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
             queued=call.queued,
         )
         call.attempts.append(done)
+        call.health.settle(None if clock.content else failure, call.circuit, clock.now)
         if span:
             span(_attributes(done))
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.cache import Cache
 from llmsdk.errors import LLMError, Unsupported
+from llmsdk.health import Health
 from llmsdk.io import IO, closing
 from llmsdk.limits import Limiter
 from llmsdk.options import CallSettings
@@ -46,6 +47,7 @@ class Line:
     """How to reach a provider that is bound to a loop of its own."""
     tracer: Any = None
     limiter: Limiter | None = None
+    health: Health = field(default_factory=Health)
     attempts: list[Attempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     started: float = 0.0
@@ -211,6 +213,8 @@ class Line:
             deadline=self.deadline,
             timeouts=self.settings.timeouts,
             retry=self.settings.retry,
+            circuit=self.settings.circuit,
+            health=self.health,
             tags=self.settings.tags,
             budgets=self.settings.budgets,
             tracer=self.tracer,

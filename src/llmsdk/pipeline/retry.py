@@ -4,26 +4,39 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from llmsdk.errors import LLMError
+from llmsdk.errors import CircuitOpen, LLMError
+from llmsdk.health import price
 from llmsdk.io import closing
 from llmsdk.pipeline import Call, Handler, RetryPolicy
 from llmsdk.types import Event
+
+UNKNOWN = "The request may have run, so it was not sent again; retry_unknown=True allows that (it may be billed twice)."
+SPENT = "It was not asked again, since too many calls to this host fail: as soon as some succeed, retries go on."
+OPEN = "It was not asked again: too many requests to this host have failed in a row."
+UNWANTED = "The host says not to ask again (x-should-retry)."
 
 
 def retry(handler: Handler) -> Handler:
     """Retry what is transient and surely did not run (or may run twice by the caller's leave).
 
-    Nothing is retried after the first content reached the caller, nor when the wait would pass the deadline.
+    Nothing is retried after the first content reached the caller, nor when the wait would pass the deadline, nor when
+    the quota of retries that all callers of the host share is spent.
     """
 
     async def retried(call: Call) -> AsyncIterator[Event]:
-        number, stale = 1, False
+        number, stale, paid = 1, False, 0
+        failure: LLMError | None = None
         while True:
             try:
                 async with closing(handler(call)) as events:
                     async for event in events:
                         yield event
+                call.health.succeeded(paid)
                 return
+            except CircuitOpen:
+                if failure is None:
+                    raise
+                break
             except LLMError as error:
                 if _is_stale(error) and not stale and not call.delivered:
                     stale = True  # the server had hung up on an idle connection: nothing ran, so nothing is counted
@@ -31,8 +44,10 @@ def retry(handler: Handler) -> Handler:
                 delay = _delay(error, number, call)
                 if delay is None:
                     raise
+                failure, paid = error, price(error)
             await call.io.sleep(delay)
             number += 1
+        raise _noted(failure, OPEN)
 
     return retried
 
@@ -43,22 +58,51 @@ def _is_stale(error: LLMError) -> bool:
 
 def _delay(error: LLMError, number: int, call: Call) -> float | None:
     """Seconds to wait before the next attempt, or ``None`` if there must be none; the error's hint then says why."""
-    if not error.retryable or call.delivered:
+    if call.delivered or (reason := _refusal(error, number, call.retry)) is not None:
+        if not call.delivered and reason:
+            _noted(error, reason)
         return None
-    policy = call.retry
-    if getattr(error, "sent", False) and not policy.unknown:
-        error.hint = error.hint or (
-            "The request may have run, so it was not sent again; "
-            "retry_unknown=True allows that (it may be billed twice)."
-        )
+    delay = max(_backoff(call.retry, number), getattr(error, "retry_after", None) or 0.0)
+    if reason := _too_long(error, delay, call):
+        _noted(error, reason)
         return None
-    if number >= policy.attempts:
-        return None
-    delay = max(_backoff(policy, number), getattr(error, "retry_after", None) or 0.0)
-    if call.deadline is not None and call.io.now() + delay >= call.deadline:
-        error.hint = f"The next attempt would start in {delay:.3g} s, after the deadline. {error.hint}".strip()
+    if (cost := price(error)) and not call.health.quota.take(cost):
+        _noted(error, SPENT)
         return None
     return delay
+
+
+def _refusal(error: LLMError, number: int, policy: RetryPolicy) -> str | None:
+    """Why an error is not worth another attempt, whenever that would be; empty where there is nothing to say."""
+    wish = vars(error).get("retryable")  # the host's own word, which an error has beside that of its class
+    if not error.retryable:
+        return "" if wish is None else UNWANTED
+    if getattr(error, "sent", False) and not (policy.unknown or wish):
+        return UNKNOWN
+    if number >= policy.attempts:
+        return f"All {number} attempts failed." if number > 1 else ""
+    return None
+
+
+def _too_long(error: LLMError, delay: float, call: Call) -> str:
+    """Why not to wait so long."""
+    asked = getattr(error, "retry_after", None)
+    who = "The host asks to wait" if asked == delay else "The next attempt would start in"
+    left = None if call.deadline is None else max(call.deadline - call.io.now(), 0.0)
+    if left is not None and delay >= left:
+        return f"{who} {_seconds(delay)} s, and the deadline leaves {_seconds(left)} s."
+    if left is None and asked == delay and delay > call.retry.patience:
+        return f"{who} {_seconds(delay)} s, and without a deadline= the patience is {_seconds(call.retry.patience)} s."
+    return ""
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _noted(error: LLMError, reason: str) -> LLMError:
+    error.hint = f"{reason} {error.hint}".strip()
+    return error
 
 
 def _backoff(policy: RetryPolicy, number: int) -> float:

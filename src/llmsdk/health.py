@@ -1,0 +1,182 @@
+"""How a host has been doing: whether it is worth asking at all, and whether failed calls may be asked again.
+
+An account is a host and a key; its ``Health`` is one for all clients of the process, so that an outage is met by all of
+them together: a thousand callers do not make three thousand requests of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llmsdk.errors import (
+    CircuitOpen,
+    ConnectFailed,
+    Disconnected,
+    LLMError,
+    OutputError,
+    Overloaded,
+    RateLimited,
+    RequestRejected,
+    ServerFault,
+    TimedOut,
+)
+
+ACCOUNTS = 1000
+"""How many accounts something is remembered about."""
+FULL = 500
+"""Tokens of a full retry quota."""
+RETRY, THROTTLED = 14, 5
+"""What a retry costs, and one after a refusal that did not say when to come back. As in botocore's standard mode."""
+
+
+class CircuitPolicy(NamedTuple):
+    """What ``[circuit]`` sets."""
+
+    failures: int = 10
+    """Faults of the host in a row, with no answer between, after which it is not asked. 0 is never."""
+    cooldown: float = 10.0
+    """Seconds until one request may try again."""
+
+
+class Quota:
+    """What failed calls may spend on being asked again. Retries that succeed give back what they cost."""
+
+    __slots__ = ("_lock", "left")
+
+    def __init__(self) -> None:
+        self.left: int = FULL
+        self._lock = threading.Lock()
+
+    def take(self, cost: int) -> bool:
+        """Whether there was enough."""
+        with self._lock:
+            if self.left < cost:
+                return False
+            self.left -= cost
+            return True
+
+    def give(self, amount: int) -> None:
+        with self._lock:
+            self.left = min(FULL, self.left + amount)
+
+
+class Circuit:
+    """Open after faults in a row: then nothing is sent, but for one request each ``cooldown``, until one is answered.
+
+    That request is no state of its own: whoever comes when the time is up moves the time on and goes. So one that is
+    cancelled, or lost in a fork, keeps nobody out for longer.
+    """
+
+    __slots__ = ("_lock", "failures", "until")
+
+    def __init__(self) -> None:
+        self.failures: int = 0
+        """Since the last answer."""
+        self.until: float | None = None
+        """When one may try, if it is open."""
+        self._lock = threading.Lock()
+
+    def enter(self, name: str, policy: CircuitPolicy, now: float) -> None:
+        """
+        Raises:
+            CircuitOpen: it is open.
+        """
+        with self._lock:
+            if self.until is None or not policy.failures:
+                return
+            if now >= self.until:
+                self.until = now + policy.cooldown
+                return
+            left, failures = self.until - now, self.failures
+        message = f"{name} is not asked: {failures} requests in a row failed by its fault"
+        hint = f"One request may try again in {left:.3g} s; if it is answered, all may."
+        raise CircuitOpen(message, hint=hint, retry_after=left)
+
+    def answered(self) -> None:
+        """The host is alive."""
+        if self.failures:
+            with self._lock:
+                self.failures, self.until = 0, None
+
+    def failed(self, policy: CircuitPolicy, now: float) -> None:
+        """The host is at fault."""
+        with self._lock:
+            self.failures += 1
+            if self.until is None and 0 < policy.failures <= self.failures:
+                self.until = now + policy.cooldown
+
+
+class Health:
+    """The quota and the circuit of one account. Every method may be called from any thread and on any loop."""
+
+    __slots__ = ("circuit", "quota")
+
+    def __init__(self, *, breaks: bool = True) -> None:
+        self.quota: Quota = Quota()
+        self.circuit: Circuit | None = Circuit() if breaks else None
+        """``None`` where it is not known who is asked."""
+
+    def enter(self, name: str, policy: CircuitPolicy, now: Callable[[], float]) -> None:
+        """Before an attempt.
+
+        Raises:
+            CircuitOpen: the host is to be left alone for now.
+        """
+        if self.circuit is not None and self.circuit.until is not None:
+            self.circuit.enter(name, policy, now())
+
+    def settle(self, failure: BaseException | None, policy: CircuitPolicy, now: Callable[[], float]) -> None:
+        """Learn from how an attempt ended, or that it has begun to be answered."""
+        if self.circuit is None:
+            return
+        verdict = is_alive(failure)
+        if verdict:
+            self.circuit.answered()
+        elif verdict is False:
+            self.circuit.failed(policy, now())
+
+    def succeeded(self, paid: int) -> None:
+        """A call succeeded, whose last retry cost so much."""
+        if self.quota.left < FULL:
+            self.quota.give(paid or 1)
+
+
+def is_alive(failure: BaseException | None) -> bool | None:
+    """Whether an attempt that ended so shows that the host works; ``None`` where it shows neither."""
+    if failure is None or isinstance(failure, RequestRejected | RateLimited | OutputError):
+        return True
+    if isinstance(failure, Disconnected):
+        return None if failure.stale else False
+    return False if isinstance(failure, Overloaded | ServerFault | ConnectFailed | TimedOut) else None
+
+
+def price(error: LLMError) -> int:
+    """What a retry after ``error`` costs. A host that says when to come back is alive, and is obeyed."""
+    if not isinstance(error, RateLimited):
+        return RETRY
+    return THROTTLED if error.retry_after is None else 0
+
+
+_accounts: dict[str, Health] = {}
+_lock = threading.Lock()
+
+
+def shared(account: str) -> Health:
+    """The health of an account: the same for all clients of the process, also for those that come later."""
+    with _lock:
+        found = _accounts.pop(account, None) or Health()
+        _accounts[account] = found  # now the latest
+        if len(_accounts) > ACCOUNTS:
+            del _accounts[next(iter(_accounts))]
+    return found
+
+
+def forget() -> None:
+    """Begin anew with every account. Clients that are there already keep what they know."""
+    with _lock:
+        _accounts.clear()
+
+
+__all__ = ["FULL", "Circuit", "CircuitPolicy", "Health", "Quota", "forget", "is_alive", "price", "shared"]
