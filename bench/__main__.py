@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import gpu
 import imports
 import install
 import local
@@ -18,12 +19,13 @@ ALL: dict[str, Callable[..., Report]] = {
     "overhead": overhead.measure,
     "install": install.measure,
     "local": local.measure,
+    "gpu": gpu.measure,
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("names", nargs="*", metavar="import|overhead|install|local", default=[])
+    parser.add_argument("names", nargs="*", metavar="import|overhead|install|local|gpu", default=[])
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds of each measurement (9)")
     parser.add_argument("--quick", action="store_true", help="overhead in one short round, to see where one is")
     parser.add_argument("--json", type=Path, help="also keep the figures in this file")

@@ -149,7 +149,7 @@ def host(engine: str, folder: str) -> Result:
     """Everything but the model: 32 requests that write, and logits that are there already."""
 
     class Nothing:
-        together, whole_prompts, embeddings, vocabulary, longest = True, False, 4096, 4096, 10**6
+        together, whole_prompts, embeddings, vocabulary, longest, budget = True, False, 4096, 4096, 10**6, None
 
         def __init__(self) -> None:
             # As uneven as those of a model that has learnt something.

@@ -29,6 +29,7 @@ class Native:
     together = True
     whole_prompts = False
     guesses = True
+    budget: int | None = None
 
     def __init__(self, decoder: Decoder, kv_bytes: int) -> None:
         shape = decoder.shape

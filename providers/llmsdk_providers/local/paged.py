@@ -36,6 +36,8 @@ SHORT = 1 + GUESSES
 """Ids of a piece that is computed a row at a time."""
 ROWS = 256
 """Rows of the largest graph."""
+BUDGET = 2048
+"""Tokens of one step. A GPU computes many of a prompt in little more time than a few."""
 WORTH = 32
 """Tokens that must be spared for a sequence to wait for another."""
 
@@ -65,6 +67,7 @@ class Paged:
 
     together = True
     whole_prompts = False
+    budget: int | None = BUDGET
     guesses = False
     """What follows a token is begun before the token is known: there is no guessing in between."""
 

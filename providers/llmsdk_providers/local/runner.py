@@ -33,6 +33,7 @@ class Runner:
     """
 
     together = guesses = False
+    budget: int | None = None
     longest = 2**62
     """The most tokens that one sequence can have: nothing is known of the memory that a cache takes."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BUDGET = 512
-"""Tokens of one step."""
+"""Tokens of one step, for a model that names no other number."""
 
 
 class Model(Protocol):
@@ -37,6 +37,8 @@ class Model(Protocol):
     """A prompt must be given whole."""
     guesses: bool
     """It pays to guess what a sequence will say."""
+    budget: int | None
+    """Tokens of one step."""
     embeddings: int
     """Ids that it can read."""
     vocabulary: int
@@ -125,6 +127,7 @@ class Scheduler:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._budget = model.budget or BUDGET
 
     def step(self, works: Sequence[Work]) -> None:
         """Advance ``works``, which are in the order of their arrival and not over."""
@@ -148,7 +151,7 @@ class Scheduler:
 
     def _choose(self, works: Sequence[tuple[Work, Context]]) -> list[Chosen]:
         contexts = [context for _, context in works]
-        writing, reading, spare = [], [], BUDGET - len(works)
+        writing, reading, spare = [], [], self._budget - len(works)
         for work, context in works:
             todo = context.todo
             if todo == 1 and context.home is not None:
@@ -160,7 +163,7 @@ class Scheduler:
                     continue
             if todo and not work.over:
                 reading.append((work, context))
-        budget = BUDGET - sum([piece.size for _, piece in writing])
+        budget = self._budget - sum([piece.size for _, piece in writing])
         return writing + self._share(self._placed(reading), budget) if reading else writing
 
     def _grow(self, work: Work, context: Context, contexts: Sequence[Context]) -> bool:

@@ -65,6 +65,8 @@ def taped(work: Work) -> Work:
 class Harsh(Paged):
     """Whatever nobody should read holds garbage: new pages, freed pages, and what a pass is told, after the pass."""
 
+    budget = None
+
     def __init__(
         self,
         decoder: Any,

@@ -25,7 +25,7 @@ PATIENCE = 30.0
 class Nothing:
     """A model that computes nothing, at once."""
 
-    together, whole_prompts = True, False
+    together, whole_prompts, budget = True, False, None
     embeddings = vocabulary = 1
     longest = 1
 
@@ -370,7 +370,7 @@ def test_an_idle_engine_does_not_hold_up_the_exit_of_the_interpreter() -> None:
         "from llmsdk_providers.local.scheduler import Scheduler\n"
         "import threading, time, torch\n"
         "class Nothing:\n"
-        "    together = True\n"
+        "    together, budget = True, None\n"
         "    whole_prompts = False\n"
         "    def soon(self, context, others): return False\n"
         "    def place(self, context): context.home = 1\n"
