@@ -3,8 +3,9 @@
 What wins, from the top: arguments (``overrides=``, and a mapping given as ``config=``), ``LLMSDK_*`` variables, the
 file, the vendor's own key variable, defaults. The file is ``config=``, else ``$LLMSDK_CONFIG``, else the first found
 among ``llmsdk.toml`` from the working directory up to the root of its repository and ``config.toml`` in the user's
-folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_<SECTION>_<KEY>`` (cache, circuit, retry, timeouts),
-``LLMSDK_LIMITS_<NAME>_<KEY>`` and ``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that table.
+folder. Variables: ``LLMSDK_MODEL`` is ``default``; ``LLMSDK_<SECTION>_<KEY>`` (budget, cache, circuit, ledger, retry,
+timeouts), ``LLMSDK_LIMITS_<NAME>_<KEY>`` and ``LLMSDK_PROVIDERS_<NAME>_<KEY>`` set one string, number or boolean of that
+table.
 
 Secrets stay out of here: ``{ env = "X" }`` is looked up by the registry, when that provider is first needed.
 """
@@ -16,14 +17,16 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from llmsdk import toml
+from llmsdk.accounting.budget import Budget, Period
 from llmsdk.errors import ConfigError, InputError
 from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
@@ -35,7 +38,11 @@ from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
 
 M = TypeVar("M", bound=BaseModel)
 
-SECTIONS = ("cache", "circuit", "default", "limits", "models", "providers", "retry", "timeouts")
+SECTIONS = (
+    "budget", "cache", "circuit", "default", "ledger", "limits", "models", "providers", "retry", "timeouts",
+)  # fmt: skip
+FLAT = ("budget", "cache", "circuit", "ledger", "retry", "timeouts")
+"""Sections of keys, not of tables: a variable may set each key."""
 PREFIX = "LLMSDK_"
 VARIABLES = ("LLMSDK_CONFIG", "LLMSDK_DEBUG", "LLMSDK_MODEL")
 ROOM = 64 * 2**20
@@ -74,6 +81,9 @@ class Config:
     cache: CachePolicy = field(default_factory=CachePolicy)
     cache_file: Path | None = None
     cache_room: int = ROOM
+    budgets: tuple[Budget, ...] = ()
+    ledger: Path | None = None
+    """Where the ledger is kept; ``None``: in memory."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     path: Path | None = None
     untrusted: frozenset[str] = frozenset()
@@ -130,6 +140,29 @@ class _Limits(_Table):
     rpm: Annotated[int, Field(ge=1)] | None = None
     tpm: Annotated[int, Field(ge=1)] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
+
+
+class _Share(_Table):
+    usd: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    requests: Annotated[int, Field(ge=0)] | None = None
+    per: Period | None = None
+    unpriced: Literal["refuse", "allow"] = "refuse"
+
+    @property
+    def limits(self) -> bool:
+        return any(limit is not None for limit in (self.usd, self.tokens, self.requests))
+
+    def budget(self, tag: str | None = None) -> Budget:
+        return Budget(**{**self.model_dump(exclude={"tags"}), "tag": tag})
+
+
+class _Budget(_Share):
+    tags: dict[Annotated[str, Field(min_length=1)], _Share] = {}
+
+
+class _Ledger(_Table):
+    path: Annotated[str, Field(min_length=1)] | None = None
 
 
 # --- loading ----------------------------------------------------------------------------------------------------
@@ -240,7 +273,7 @@ def _variable_key(variable: str, names: Iterable[str]) -> Key | None:
     if variable == "LLMSDK_MODEL":
         return ("default",)
     section, _, rest = variable.removeprefix(PREFIX).lower().partition("_")
-    if section in ("cache", "circuit", "retry", "timeouts") and rest:
+    if section in FLAT and rest:
         return (section, rest)
     if section not in ("providers", "limits"):
         return None
@@ -258,16 +291,15 @@ def _complain(variable: str) -> None:
     near = nearest(variable.removeprefix(PREFIX), options)  # what all have in common makes none alike
     if near:
         raise ConfigError(f"env {variable}: unknown variable", hint=f"Did you mean {options[near]!r}?", key=variable)
-    known = "LLMSDK_MODEL, LLMSDK_CONFIG, LLMSDK_CACHE_*, LLMSDK_CIRCUIT_*, LLMSDK_RETRY_*, LLMSDK_TIMEOUTS_*, "
+    known = f"LLMSDK_MODEL, LLMSDK_CONFIG, {', '.join(f'LLMSDK_{name.upper()}_*' for name in FLAT)}, "
     known += "LLMSDK_LIMITS_<NAME>_<KEY> and LLMSDK_PROVIDERS_<NAME>_<KEY>"
     warnings.warn(f"env {variable} means nothing to llmsdk, which reads {known}", UserWarning, stacklevel=4)
 
 
 def _section_variables() -> list[str]:
-    tables: tuple[tuple[str, type[BaseModel]], ...] = (
-        ("CACHE", _Cache), ("CIRCUIT", _Circuit), ("RETRY", _Retry), ("TIMEOUTS", _Timeouts),
-    )  # fmt: skip
-    return [f"LLMSDK_{name}_{key.upper()}" for name, table in tables for key in table.model_fields]
+    tables: tuple[type[BaseModel], ...] = (_Budget, _Cache, _Circuit, _Ledger, _Retry, _Timeouts)
+    named = zip(FLAT, tables, strict=True)
+    return [f"LLMSDK_{name}_{key}".upper() for name, table in named for key in table.model_fields]
 
 
 # --- from layers to Config --------------------------------------------------------------------------------------
@@ -279,6 +311,7 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
     replies = _section(_Cache, "cache", layer)
     timeouts = _section(_Timeouts, "timeouts", layer)
     circuit = _section(_Circuit, "circuit", layer)
+    _section(_Ledger, "ledger", layer)
     models = {key[1]: _alias(key[1], item) for key, item in layer.items() if key[0] == "models"}
     default = layer.get(("default",))
     config = Config(
@@ -292,6 +325,8 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
         cache=CachePolicy(replies.on, replies.ttl, replies.sampled, replies.namespace),
         cache_file=_written(layer, ("cache", "path"), path),
         cache_room=int(replies.megabytes * 2**20),
+        budgets=_budgets(layer),
+        ledger=_written(layer, ("ledger", "path"), path),
         sources=sources,
         path=path,
         untrusted=frozenset(".".join(key) for key, item in layer.items() if item.untrusted),
@@ -308,6 +343,14 @@ def _table(table: type[M], key: Key, items: Layer) -> M:
     data = {".".join(name): item.value for name, item in items.items()}
     sources = {".".join((*key, *name)): item.source for name, item in items.items()}
     return validated(table, data, key, sources)
+
+
+def _budgets(layer: Layer) -> tuple[Budget, ...]:
+    if not any(key[0] == "budget" for key in layer):
+        return ()
+    table = _section(_Budget, "budget", layer)
+    shares: list[tuple[str | None, _Share]] = [(None, table), *table.tags.items()]
+    return tuple(share.budget(tag) for tag, share in shares if share.limits)
 
 
 def _alias(name: str, item: _Value) -> ModelAlias:

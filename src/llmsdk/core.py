@@ -69,7 +69,7 @@ class Shared:
 
     config: Config
     registry: Registry
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger
     tracer: Tracer | None = None
     limiters: dict[str, Limiter | None] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
@@ -83,7 +83,8 @@ class Shared:
         return self._replies
 
     def close(self) -> None:
-        """Close what the clients made themselves."""
+        """Close what the clients made themselves, once all that was asked is settled."""
+        self.ledger.close()
         if self._replies is not None:
             self._replies.close()
 
@@ -150,10 +151,15 @@ class Core:
             given["model"] = own
             for target in registry.resolve(own)[:1]:
                 registry.provider(target.provider_name)
+        ledger = Ledger(loaded.ledger, loaded.budgets)
         base = opts.CallSettings(
-            timeouts=loaded.timeouts, retry=loaded.retry, cache=loaded.cache, circuit=loaded.circuit
+            timeouts=loaded.timeouts,
+            retry=loaded.retry,
+            cache=loaded.cache,
+            circuit=loaded.circuit,
+            budgets=loaded.budgets if loaded.ledger is None else (),
         )
-        return cls(Shared(loaded, registry), opts.call_settings(given, base), given, fields)
+        return cls(Shared(loaded, registry, ledger), opts.call_settings(given, base), given, fields)
 
     def with_options(self, given: Mapping[str, Any]) -> Core:
         """The same core with other defaults over its own."""

@@ -33,7 +33,7 @@ LAYERS = {
     "tasks": "types errors results reply provider options pipeline.*",
     "trust": "errors",
     "toml": "errors",
-    "config": "errors io limits health options pipeline toml trust",
+    "config": "errors io accounting limits health options pipeline toml trust",
     "registry": "errors provider config",
     "core": "types errors io results provider accounting cache limits health options pipeline pipeline.* tasks",
     "explain": "types provider accounting pipeline",

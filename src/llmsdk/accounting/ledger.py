@@ -11,6 +11,9 @@ import os
 import time
 import weakref
 from collections import Counter, deque
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmsdk.accounting import budget as budgeting
 from llmsdk.accounting import sums as summing
@@ -19,6 +22,9 @@ from llmsdk.accounting.sums import By, Facts, Sums
 from llmsdk.io import IO
 from llmsdk.results import Attempt, Settled
 from llmsdk.types import Operation, Usage
+
+if TYPE_CHECKING:
+    from llmsdk.accounting.book import Book
 
 KEEP = 10_000
 """Settled rows that stay readable one by one. Sums are kept for all."""
@@ -29,9 +35,16 @@ _Held = tuple[tuple[Budget, ...], Amount]
 
 
 class Ledger:
-    """Rows and running sums of what a client did; shared by all its threads, tasks and copies."""
+    """Rows and running sums of what a client did; shared by all its threads, tasks and copies.
 
-    def __init__(self) -> None:
+    With ``path`` they also stand in a file, which other processes may share; ``budgets`` hold for all in that file.
+
+    Raises:
+        ConfigError: the file cannot be a ledger.
+    """
+
+    def __init__(self, path: Path | None = None, budgets: tuple[Budget, ...] = ()) -> None:
+        self._book = _book(path, budgets) if path is not None else None
         self._open: dict[str, tuple[Attempt, _Held | None]] = {}
         self._new: deque[Attempt] = deque()
         """Settled, and not in the sums yet."""
@@ -76,18 +89,33 @@ class Ledger:
             await self._tidy(io)
         number = f"{self._prefix}-{next(self._numbers)}"
         row = Attempt(number, provider, model, operation, time.time(), bound.total_tokens, tags=tags, tariff=tariff)
-        held = await self._hold(row, bound, budgets, io) if budgets else None
+        held = await self._hold(row, bound, budgets, io) if budgets or self._book is not None else None
         self._open[number] = row, held
+        if self._book is not None and held is not None:
+            await self._write(self._book, row, held, io)
         return row
+
+    async def _write(self, book: Book, row: Attempt, held: _Held, io: IO) -> None:
+        """Wait until the row stands in the file, so that not even a killed process has sent what nobody knows of."""
+        budgets, amount = held
+        try:
+            await io.wait(book.open(row, amount))
+        except BaseException:
+            del self._open[row.id]
+            budgeting.release(budgets, amount, budgeting.NOTHING, row.at)
+            book.settle(replace(row, settled="none"), amount)  # it may have been written just before the wait was cut
+            raise
 
     async def _hold(self, row: Attempt, bound: Usage, budgets: tuple[Budget, ...], io: IO) -> _Held:
         chosen = tuple(dict.fromkeys(budget for budget in budgets if budget.holds_for(row.tags)))
+        shared = self._book.budgets if self._book is not None else ()
+        every = (*chosen, *(budget for budget in shared if budget.holds_for(row.tags)))
         tariff = row.tariff or row.provider
-        if any(budget.usd is not None for budget in chosen):
+        if any(budget.usd is not None for budget in every):
             from llmsdk.accounting.prices import load
 
             await io.run(load)
-        needed = budgeting.needed(chosen, row.operation, tariff, row.model, bound, row.at)
+        needed = budgeting.needed(every, row.operation, tariff, row.model, bound, row.at)
         budgeting.hold(chosen, needed, row.at)
         return chosen, needed
 
@@ -118,6 +146,8 @@ class Ledger:
             budgets, amount = held
             spent = budgeting.used(amount, done.cost if amount.usd else None, settled, usage)
             budgeting.release(budgets, amount, spent, row.at)
+            if self._book is not None:
+                self._book.settle(done, amount)
         self._new.append(done)
         return done
 
@@ -151,20 +181,40 @@ class Ledger:
 
     @property
     def total(self) -> Sums:
-        """Requests, tokens and cost of all settled attempts since the client was made."""
+        """Requests, tokens and cost of all settled attempts, in the file or since the client was made."""
         return next(iter(self.by()), Sums())
 
     def by(self, *keys: By) -> tuple[Sums, ...]:
         """Requests, tokens and cost by ``"day"`` (UTC), ``"model"``, ``"provider"``, ``"operation"`` or ``"tag"``.
 
+        Of all that is in the file where there is one, else of what this client did.
+
         Raises:
             InputError: another key.
         """
         wanted = summing.checked(keys)
+        if self._book is not None:
+            return self._read(self._book, wanted)
         with LOCK:
             self._take_in()
             rows, older = tuple(self._rows), tuple(self._older.items())
         return summing.grouped([*older, *((summing.facts(row), summing.of(row)) for row in rows)], wanted)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the file is not being written at present; calls go on without it. ``None``: all is well."""
+        return self._book.health.trouble if self._book is not None else None
+
+    def _read(self, book: Book, keys: tuple[By, ...]) -> tuple[Sums, ...]:
+        from llmsdk.accounting import report
+
+        book.flush()
+        return report.sums(book.path, keys)
+
+    def close(self) -> None:
+        """Write down what is left to be written, and let go of the file. Waits until that is done."""
+        if self._book is not None:
+            self._book.close()
 
     # --- summing up -------------------------------------------------------------------------------------------
 
@@ -197,6 +247,12 @@ class Ledger:
             for known, sums in priced:
                 self._rows.popleft()
                 self._older[known] = self._older.get(known, Sums()) + sums
+
+
+def _book(path: Path, budgets: tuple[Budget, ...]) -> Book:
+    from llmsdk.accounting.book import Book  # SQLite loads with it
+
+    return Book(path, budgets)
 
 
 _LEDGERS: weakref.WeakSet[Ledger] = weakref.WeakSet()

@@ -1,0 +1,112 @@
+"""One thread that does disk work in order, so that no loop waits for a disk and no two threads share a file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+MOST = 256
+"""Items that are worked off together."""
+AT_EXIT = 5.0
+"""Seconds that the end of the process waits for what is left."""
+
+Begin = Callable[[], AbstractContextManager[Callable[[Sequence[T]], None]]]
+"""Opens what the work needs, on the thread that does it, and gives the work."""
+
+
+class Writer(Generic[T]):
+    """Hands items to ``work`` on a thread of its own, in order, as many together as wait.
+
+    What ``begin`` opens is never used by another thread, nor by the child of a fork, which begins anew. The work must
+    not raise. What has been put is worked off before the process ends.
+    """
+
+    def __init__(self, name: str, begin: Begin[T]) -> None:
+        self._name = name
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._queue: SimpleQueue[Any] | None = None
+        self._pid = 0
+        self._end: weakref.finalize[..., Any] | None = None
+
+    def put(self, item: T) -> None:
+        """Have an item worked off. Returns at once."""
+        self._running().put(item)
+
+    def flush(self) -> None:
+        """Wait until everything that has been put is done."""
+        if self._queue is not None and self._pid == os.getpid():
+            done: Future[None] = Future()
+            self._queue.put(done)
+            done.result()
+
+    def close(self) -> None:
+        """Work off what has been put, and end the thread. The next ``put`` begins another."""
+        with self._lock:
+            end, self._end, self._queue = self._end, None, None
+        if end is not None:
+            end()
+
+    def _running(self) -> SimpleQueue[Any]:
+        queue = self._queue
+        if queue is not None and self._pid == os.getpid():
+            return queue
+        with self._lock:
+            if self._queue is None or self._pid != os.getpid():
+                self._start()
+            assert self._queue is not None
+            return self._queue
+
+    def _start(self) -> None:
+        if self._end is not None:  # of the parent of a fork, whose thread is not here
+            self._end.detach()
+        queue: SimpleQueue[Any] = SimpleQueue()
+        # Neither thread nor finalizer refers to the writer, so that one that is dropped ends its thread.
+        thread = threading.Thread(target=_run, args=(queue, self._begin), name=self._name, daemon=True)
+        self._queue, self._pid = queue, os.getpid()
+        self._end = weakref.finalize(self, _stop, queue, thread, self._pid)
+        thread.start()
+
+
+def _run(queue: SimpleQueue[Any], begin: Begin[Any]) -> None:
+    with begin() as work:
+        ended = False
+        while not ended:
+            items, done = _waiting(queue)
+            ended = None in items
+            if real := [item for item in items if item is not None]:
+                work(real)
+            for future in done:
+                future.set_result(None)
+
+
+def _waiting(queue: SimpleQueue[Any]) -> tuple[list[Any], Sequence[Future[None]]]:
+    """Everything that waits, up to the first flush; at least one item."""
+    items: list[Any] = []
+    item = queue.get()
+    while not isinstance(item, Future):
+        items.append(item)
+        if len(items) >= MOST:
+            return items, ()
+        try:
+            item = queue.get_nowait()
+        except Empty:
+            return items, ()
+    return items, (item,)
+
+
+def _stop(queue: SimpleQueue[Any], thread: threading.Thread, pid: int) -> None:
+    if pid == os.getpid():
+        queue.put(None)
+        if thread is not threading.current_thread():
+            thread.join(AT_EXIT)
+
+
+__all__ = ["Begin", "Writer"]

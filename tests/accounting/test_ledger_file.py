@@ -1,0 +1,350 @@
+"""The ledger's file: what stands in it, whoever dies, and what happens when it cannot be written."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sqlite3
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from llmsdk import AsyncClient, Client
+from llmsdk.accounting import book as book_module
+from llmsdk.accounting import report
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.accounting.sums import KEYS
+from llmsdk.errors import BudgetExceeded, ConfigError
+from llmsdk.io.drive import drive
+from llmsdk.io.loop import LoopIO
+from llmsdk.io.sync import SyncIO
+from llmsdk.results import Attempt
+from llmsdk.testing import Scripted
+from llmsdk.types import Usage
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "usage.db"
+
+
+def opened(ledger: Ledger, model: str = "openai:gpt-4.1-mini", **given: Any) -> Attempt:
+    provider, _, name = model.partition(":")
+    return drive(ledger.reserve(provider, name, "generate", bound=Usage(10, 20), io=SyncIO(), **given))
+
+
+def stored(path: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT settled, input, usd, error FROM attempts ORDER BY number").fetchall()
+
+
+def counted(path: Path) -> tuple[int, int]:
+    """Tokens and requests that count towards budgets."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT sum(tokens), sum(requests) FROM sums WHERE tag = ''").fetchone()
+
+
+def soak() -> Any:
+    spec = importlib.util.spec_from_file_location("soak_ledger", ROOT / "scripts/soak/ledger.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- what stands in it ------------------------------------------------------------------------------------------
+
+
+def test_a_row_stands_before_it_may_be_sent_and_is_settled_once(path: Path) -> None:
+    ledger = Ledger(path)
+    row = opened(ledger)
+    assert stored(path) == [(None, None, None, None)]
+    assert counted(path) == (30, 1)
+    ledger.settle(row, "exact", Usage(1000, 100, 400), seconds=1.5)
+    with pytest.raises(KeyError):
+        ledger.settle(row, "exact", Usage(1000, 100), seconds=1.5)
+    ledger.close()
+    (settled,) = stored(path)
+    assert settled[:2] == ("exact", 1000)
+    assert counted(path) == (1100, 1)
+    assert Decimal(settled[2]).scaleb(-12) == ledger.rows[0].cost
+
+
+def test_what_is_not_known_is_not_written_down_as_nothing(path: Path) -> None:
+    ledger = Ledger(path)
+    for settled, usage in (("upper_bound", Usage(7, None, source="estimate")), ("none", None), ("exact", Usage(1, 2))):
+        ledger.settle(opened(ledger), settled, usage, seconds=0, error="TimedOut")  # type: ignore[arg-type]
+    unknown = opened(ledger, "lab:mystery", tariff="http://127.0.0.1:1/v1")
+    ledger.settle(unknown, "exact", Usage(5, 5), seconds=0)
+    ledger.close()
+    assert [row[:2] for row in stored(path)] == [("upper_bound", 7), ("none", None), ("exact", 1), ("exact", 5)]
+    assert [row[2] is None for row in stored(path)] == [True, False, False, True]
+    assert counted(path) == (30 + 0 + 3 + 10, 3)
+    by_model = {each.name: each for each in ledger.by("model")}
+    assert by_model["lab:mystery"].unpriced == by_model["openai:gpt-4.1-mini"].unpriced == 1
+    assert by_model["openai:gpt-4.1-mini"].cost == Decimal("0.0000036")
+
+
+def test_sums_by_tag_day_and_provider_are_those_of_memory(path: Path) -> None:
+    with_file, in_memory = Ledger(path), Ledger()
+    for number in range(6):
+        tags = ("a",) if number % 2 else ("a", "b") if number else ()
+        for ledger in (with_file, in_memory):
+            row = opened(ledger, f"openai:gpt-4.1{'-mini' * (number % 2)}", tags=tags)
+            ledger.settle(row, "exact", Usage(10 + number, 3), seconds=0)
+    for by in KEYS:
+        assert with_file.by(by) == in_memory.by(by)
+    assert with_file.by("day", "tag") == in_memory.by("day", "tag")
+    assert with_file.total == in_memory.total
+    assert [row["input"] for row in report.attempts(path)] == list(range(10, 16))
+    with_file.close()
+
+
+def test_no_word_of_a_prompt_or_reply_comes_in(path: Path) -> None:
+    with Client("local:pocket", config={"ledger": {"path": str(path)}}) as client:
+        client.chat("Hello! My secret is kumquat.", max_tokens=20)
+        text = client.chat("Hello!").text
+    content = b"".join(each.read_bytes() for each in path.parent.iterdir())
+    assert b"kumquat" not in content
+    assert text.encode() not in content
+
+
+# --- several writers --------------------------------------------------------------------------------------------
+
+
+def test_several_ledgers_of_one_process_share_a_file(path: Path) -> None:
+    first, second = Ledger(path), Ledger(path)
+    row = opened(first)
+    opened(second)
+    third = Ledger(path)
+    opened(third)
+    assert [row[0] for row in stored(path)] == [None] * 3, "nobody alive is taken for dead"
+    first.settle(row, "none", None, seconds=0)
+    for ledger in (first, second, third):
+        ledger.close()
+    assert stored(path)[0][0] == "none"
+
+
+def test_what_a_killed_process_left_open_may_have_run(path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.io.drive import drive
+from llmsdk.io.sync import SyncIO
+from llmsdk.testing import Scripted
+from llmsdk.types import Usage
+ledger = Ledger(Path(sys.argv[1]))
+drive(ledger.reserve("openai", "gpt-4.1-mini", "generate", bound=Usage(10, 20), io=SyncIO()))
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
+    assert stored(path) == [(None, None, None, None)]
+    heir = Ledger(path)
+    opened(heir)
+    assert stored(path) == [("upper_bound", None, None, "ProcessDied"), (None, None, None, None)]
+    assert counted(path) == (60, 2), "what was reserved for it stays counted"
+    heir.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_the_child_of_a_fork_writes_its_own(path: Path) -> None:
+    ledger = Ledger(path)
+    row = opened(ledger)
+    if (pid := os.fork()) == 0:
+        try:
+            ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+            ledger.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    ledger.settle(row, "exact", Usage(2, 2), seconds=0)
+    ledger.close()
+    assert [each[:2] for each in stored(path)] == [("exact", 2), ("exact", 1)]
+
+
+def test_killed_writers_lose_and_double_nothing(tmp_path: Path) -> None:
+    found = soak().kills(6, 4, tmp_path)
+    assert found["rows"] > 20
+    for fault in ("lost", "doubled", "still_open", "buried_wrongly", "unreadable", "sums_off"):
+        assert found[fault] == 0, found
+
+
+def test_processes_that_race_for_a_budget_do_not_overspend_it(tmp_path: Path) -> None:
+    found = soak().race(2, 8, "0.005", tmp_path)
+    assert found["overspent"] == "0"
+    assert Decimal(found["spent"]) > Decimal("0.0049")
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book_module, "PATIENCE", 0.05)
+
+
+@pytest.fixture
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        yield other
+
+
+def test_calls_go_on_while_the_file_cannot_be_written(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
+    with Client("local:pocket", config={"ledger": {"path": str(path)}}) as client:
+        client.chat("Hello!", max_tokens=5)
+        assert client.ledger.total.requests == 1
+        locked.execute("BEGIN IMMEDIATE")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for _ in range(3):
+                assert client.chat("Hello!", max_tokens=5).text
+            client.ledger._book.flush()  # type: ignore[union-attr]
+        assert [str(each.message) for each in told] == [f"the ledger {path} cannot be written: database is locked"]
+        assert client.ledger.trouble == "database is locked"
+        assert len(client.ledger.rows) == 4
+        locked.execute("ROLLBACK")
+        client.chat("Hello!", max_tokens=5)
+        assert client.ledger.total.requests == 5, "what was late is written now"
+        assert client.ledger.trouble is None
+
+
+@pytest.mark.filterwarnings("ignore:the ledger")
+def test_a_budget_that_the_file_holds_is_not_spent_blindly(
+    path: Path, impatient: None, locked: sqlite3.Connection
+) -> None:
+    provider = Scripted(default="Hi!")
+    config = {"ledger": {"path": str(path)}, "budget": {"requests": 5}}
+    with Client(f"{provider.name}:m", provider=provider, config=config) as client:
+        client.chat("Hello!")
+        assert client.ledger.total.requests == 1
+        locked.execute("BEGIN IMMEDIATE")
+        asked = len(provider.requests)
+        with pytest.raises(BudgetExceeded, match="cannot be written: database is locked"):
+            client.chat("Hello!")
+        assert len(provider.requests) == asked
+        assert client.ledger.open == ()
+        locked.execute("ROLLBACK")
+        client.chat("Hello!")
+
+
+def a_diary(path: Path) -> None:
+    path.write_text("my diary, not yours" * 100)
+
+
+def another_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (a)")
+
+
+@pytest.mark.parametrize("make", [a_diary, another_database])
+def test_what_is_no_ledger_is_left_alone(path: Path, make: Any) -> None:
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="is not a ledger"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_file_and_a_missing_folder_are_told(path: Path) -> None:
+    Ledger(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(ConfigError, match="written by a newer llmsdk"):
+        Ledger(path)
+    with pytest.raises(ConfigError, match="there is no folder"):
+        Ledger(path.parent / "nowhere" / "usage.db")
+
+
+def test_a_file_that_was_merely_found_may_not_say_where_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "llmsdk.toml").write_text('[ledger]\npath = "usage.db"\n')
+    with pytest.raises(ConfigError, match="not trusted to say where to write") as refused:
+        Client("local:pocket")
+    assert "llmsdk trust" in refused.value.hint
+    assert not (tmp_path / "usage.db").exists()
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("LLMSDK_CONFIG", str(tmp_path / "llmsdk.toml"))
+    Client("local:pocket").close()
+    assert (tmp_path / "usage.db").exists(), "a path in a file is read from where the file is"
+
+
+def test_the_configuration_s_budgets_hold_in_memory_and_in_a_file(path: Path) -> None:
+    for ledger in ({}, {"ledger": {"path": str(path)}}):
+        provider = Scripted(default="Hi!")
+        config = {"budget": {"requests": 3, "tags": {"nightly": {"requests": 1, "per": "day"}}}, **ledger}
+        with Client("scripted:m", provider=provider, config=config) as client:
+            client.chat("Hello!", tags="nightly")
+            with pytest.raises(BudgetExceeded, match="a day for the tag 'nightly'"):
+                client.chat("Hello!", tags="nightly")
+            client.chat(["Hello!", "Hello!"])
+            with pytest.raises(BudgetExceeded, match="3 requests spent") as refused:
+                client.chat("Hello!")
+            assert (refused.value.limit, refused.value.spent, refused.value.needed) == (3, 3, 1)
+            assert len(provider.requests) == client.ledger.total.requests == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"usd": -1}, "budget.usd: must be greater"),
+        ({"usd": "a lot"}, "budget.usd"),
+        ({"dollars": 1}, "budget.dollars: unknown key"),
+        ({"tokens": 1.5}, "budget.tokens: must be a valid integer"),
+        ({"requests": 1, "per": "week"}, "budget.per: must be 'day' or 'month'"),
+        ({"tags": {"a": {"usd": -1}}}, "budget.tags.a.usd: must be greater"),
+    ],
+)
+def test_a_wrong_table_is_told(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Client("local:pocket", config={"budget": table})
+
+
+def test_variables_set_both(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMSDK_LEDGER_PATH", str(path))
+    monkeypatch.setenv("LLMSDK_BUDGET_REQUESTS", "0")
+    with Client("scripted:m", provider=Scripted(default="Hi!")) as client, pytest.raises(BudgetExceeded):
+        client.chat("Hello!")
+    assert path.exists()
+
+
+# --- loops ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_tasks_of_a_loop_write_without_holding_it_up(path: Path) -> None:
+    async with AsyncClient("local:pocket", config={"ledger": {"path": str(path)}}) as client:
+        batch = await client.chat(["Hello!"] * 12, max_tokens=5)
+        assert len(batch) == 12
+        with anyio.move_on_after(0.01):
+            await client.chat("Tell me a joke", max_tokens=200)
+    assert len(stored(path)) in (12, 13)
+    assert all(row[0] is not None for row in stored(path))
+
+
+@pytest.mark.anyio
+async def test_a_wait_that_is_cut_off_leaves_nothing_open(path: Path) -> None:
+    ledger = Ledger(path)
+    for _ in range(20):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await ledger.reserve("openai", "m", "generate", bound=Usage(1, 1), io=LoopIO())
+        assert scope.cancelled_caught
+    ledger.close()
+    assert ledger.open == ()
+    assert {row[0] for row in stored(path)} <= {"none"}
