@@ -41,7 +41,7 @@ class Endless(Scripted):
         self.most = self.now = 0
 
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
-        self.scripts.append(says("hello"))
+        self.replies.append(says("hello"))
         self.now += 1
         self.most = max(self.most, self.now)
         try:
