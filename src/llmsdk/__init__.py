@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Translation,
     )
     from llmsdk.streams import AsyncStream, Stream
+    from llmsdk.telemetry import OpenTelemetry
     from llmsdk.types import (
         Event,
         Media,
@@ -72,6 +73,7 @@ _HOMES = {
         "Translation",
     ),
     "llmsdk.streams": ("AsyncStream", "Stream"),
+    "llmsdk.telemetry": ("OpenTelemetry",),
     "llmsdk.types": (
         "Event",
         "Media",
@@ -109,6 +111,7 @@ __all__ = [
     "Media",
     "Message",
     "Model",
+    "OpenTelemetry",
     "Reasoning",
     "Result",
     "Stream",

@@ -38,6 +38,7 @@ LAYERS = {
     "core": "types errors io results provider accounting cache limits health options pipeline pipeline.* tasks",
     "explain": "types provider accounting pipeline",
     "streams": "types errors io results core",
+    "telemetry": "types errors",
     "client": "types errors io results provider accounting options pipeline pipeline.* tasks core streams",
 }
 AT_CALL = {

@@ -55,7 +55,11 @@ class CachePolicy:
 
 
 class Tracer(Protocol):
-    """A hook for tracing. ``start`` opens a span and returns what closes it; content is never passed."""
+    """A hook for tracing. ``start`` opens a span and returns what closes it.
+
+    A call is a span named by its operation, and each of its attempts a span ``attempt``, whose attributes have as
+    ``parent`` what ``start`` returned for the call. Content is passed only to a tracer with a true ``content``.
+    """
 
     def start(self, name: str, attributes: dict[str, Any]) -> Callable[[dict[str, Any]], None]: ...
 
@@ -82,6 +86,8 @@ class Call:
     budgets: tuple[Budget, ...] = ()
     """All that the attempts are charged to."""
     tracer: Tracer | None = None
+    span: Callable[[dict[str, Any]], None] | None = None
+    """What closes the span of the call."""
     given: tuple[Any, ...] | None = None
     """What ``invoke`` takes besides the request, where a reply may be kept."""
     cache: Cache | None = None

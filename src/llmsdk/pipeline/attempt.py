@@ -5,7 +5,7 @@ This is the only place that writes the ledger, and the only one that says whethe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +52,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         tags=call.tags,
         tariff=getattr(call.provider, "tariff", None),
     )
-    span = call.tracer.start("attempt", {"provider": provider, "model": model}) if call.tracer else None
+    span = _span(call) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None
     try:
@@ -147,5 +147,12 @@ def _prompt_tokens(request: Request) -> int:
     return sum(estimate(message.text) + 4 for message in request.messages)
 
 
+def _span(call: Call) -> Callable[[dict[str, Any]], None]:
+    assert call.tracer is not None
+    told = {"provider": call.provider.name, "model": call.request.model, "parent": call.span}
+    return call.tracer.start("attempt", told)
+
+
 def _attributes(row: Attempt) -> dict[str, Any]:
-    return {"settled": row.settled, "usage": row.usage, "error": row.error, "seconds": row.seconds}
+    told = ("settled", "usage", "error", "seconds", "queued")
+    return {name: getattr(row, name) for name in told}

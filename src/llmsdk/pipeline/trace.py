@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from llmsdk.io import closing
-from llmsdk.pipeline import Call, Handler
+from llmsdk.pipeline import Call, Handler, is_content
+from llmsdk.results import total_usage
 from llmsdk.types import Event
+
+OPTIONS = (
+    "max_tokens", "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty",
+)  # fmt: skip
+"""Fields of a request that are numbers, and no content."""
 
 
 def trace(handler: Handler) -> Handler:
-    """Open a span for the call and close it with what came of it. No content enters a span."""
+    """Open a span for the call and close it with what came of it. No content enters a span that did not ask for it."""
 
     def traced(call: Call) -> AsyncIterator[Event]:
         return handler(call) if call.tracer is None else _spanned(handler, call)
@@ -21,16 +27,51 @@ def trace(handler: Handler) -> Handler:
 
 async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
     assert call.tracer is not None
-    name, model = call.provider.name, call.request.model
-    close = call.tracer.start(call.operation, {"provider": name, "model": model})
-    outcome: dict[str, Any] = {"error": None}
+    before, began, first = len(call.attempts), call.io.now(), None
+    content = bool(getattr(call.tracer, "content", False))
+    close = call.span = call.tracer.start(call.operation, _asked(call, content))
+    failure: BaseException | None = None
     try:
         async with closing(handler(call)) as events:
             async for event in events:
+                if first is None and is_content(event):
+                    first = call.io.now() - began
                 yield event
     except BaseException as error:
-        outcome["error"] = type(error).__name__
+        failure = error
         raise
     finally:
-        finish = call.reply.finish
-        close(outcome | {"attempts": len(call.attempts), "finish_reason": finish.reason if finish else None})
+        times = {"first_token": first, "seconds": call.io.now() - began}
+        close(_answered(call, before, failure, content) | times)
+
+
+def _asked(call: Call, content: bool) -> dict[str, Any]:
+    request = call.request
+    options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
+    told: dict[str, Any] = {
+        "provider": call.provider.name,
+        "model": request.model,
+        "address": getattr(getattr(call.provider, "host", None), "url", None),
+        "raw": isinstance(request.input, str),
+        "stream": request.stream,
+        "n": request.n,
+        "schema": request.schema is not None,
+        "options": options,
+    }
+    return told | {"input": request.messages} if content else told
+
+
+def _answered(call: Call, before: int, failure: BaseException | None, content: bool) -> dict[str, Any]:
+    reply, rows = call.reply, call.attempts[before:]
+    reasons = [choice.finish_reason for choice in reply.choices]
+    told: dict[str, Any] = {
+        "error": type(failure).__name__ if failure else None,
+        "attempts": len(rows),
+        "finish_reason": reasons[0] if reasons else None,
+        "finish_reasons": reasons,
+        "id": reply.id,
+        "model": reply.model,
+        "usage": total_usage(rows),
+        "cached": any(row.cached for row in rows),
+    }
+    return told | {"output": tuple(choice.message for choice in reply.choices)} if content else told
