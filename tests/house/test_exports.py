@@ -101,7 +101,9 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_extras_name_third_party_packages_and_all_is_their_sum() -> None:
     assert {Requirement(item).name for items in EXTRAS.values() for item in items}.isdisjoint({"llmsdk"})
-    assert set(EXTRAS["all"]) == {item for name in ("local", "openai", "bedrock", "cli", "otel") for item in EXTRAS[name]}
+    assert set(EXTRAS["all"]) == {
+        item for name in ("local", "openai", "bedrock", "cli", "otel") for item in EXTRAS[name]
+    }
 
 
 def test_providers_stay_a_namespace_that_others_may_join() -> None:
