@@ -28,6 +28,15 @@ def environment(name: str, requirements: list[str]) -> Path:
     return python
 
 
+def library(name: str) -> Path:
+    """A folder with one package, which finds what it needs in the environment of whoever imports it."""
+    folder = ROOT / f".venv-bench-{name}"
+    if not (folder / "ready").exists():
+        pip(Path(sys.executable), "--no-deps", "--upgrade", "--target", str(folder), name)
+        (folder / "ready").touch()
+    return folder
+
+
 def ours() -> Path:
     """An environment with the core of this very tree, built and installed as a user would."""
     python = environment("llmsdk", [])

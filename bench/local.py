@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from environments import library
 from report import Report, table
 
 HERE = Path(__file__).parent
@@ -28,7 +30,14 @@ class Work:
     engines: dict[str, str]
 
 
-SINGLE = {"generate": "`generate`, float32", "float32": "llmsdk, float32", "int8": "llmsdk, int8"}
+SINGLE = {
+    "generate": "`generate`, float32",
+    "float32": "llmsdk, float32",
+    "ct2-float32": "CTranslate2, float32",
+    "int8": "llmsdk, int8",
+    "ct2-int8": "CTranslate2, int8",
+}
+EIGHT = {name: SINGLE[name] for name in ("ct2-int8", "int8", "ct2-float32", "float32")}
 WORKS = (
     Work(
         "mixed",
@@ -53,6 +62,7 @@ WORKS = (
         },
     ),
     Work("token", "150m", "a token of one reply, 150M", SINGLE),
+    Work("token8", "150m", "a token of each of 8 replies, 150M", EIGHT),
     Work("first", "150m", "first token, prompt of 128, 150M", SINGLE),
     Work(
         "prefix",
@@ -100,6 +110,7 @@ def measure(rounds: int) -> Report:
     with tempfile.TemporaryDirectory() as folder:
         once("make", "5m", folder)
         once("make", "150m", folder)
+        once("convert", "150m", folder)
         for work, _ in product(WORKS, range(rounds)):
             for engine in work.engines:
                 found[work.name, engine].append(once(work.name, engine, f"{folder}/{work.model}"))
@@ -115,7 +126,8 @@ def measure(rounds: int) -> Report:
 
 def once(work: str, engine: str, folder: str) -> dict[str, Any]:
     command = [sys.executable, str(HERE / "local_worker.py"), work, engine, folder]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    setting = {**os.environ, "PYTHONPATH": str(library("ctranslate2"))}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=setting).stdout
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 

@@ -113,3 +113,17 @@ def continuous(folder: str, dtype: torch.dtype = torch.float32) -> Engine:
         return [found[name] for name in names]
 
     return work
+
+
+def ctranslate2(folder: str, kind: str) -> Engine:
+    """Batches of all that is asked, which is to be of one length; the model as ``convert`` has written it."""
+    import ctranslate2 as engine
+
+    model = engine.Generator(f"{folder}-{kind}", device="cpu", compute_type=kind, inter_threads=1, intra_threads=1)
+
+    def work(asked: Sequence[Asked]) -> list[list[int]]:
+        ((count,), prompts) = {count for _, count in asked}, [[f"t{token}" for token in ids] for ids, _ in asked]
+        found = model.generate_batch(prompts, max_length=count, include_prompt_in_result=False, end_token=[])
+        return [reply.sequences_ids[0] for reply in found]
+
+    return work

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,20 @@ def make(size: str, folder: str) -> None:
             if weight.dim() > 1:
                 weight.normal_(0, 1 if "embed" in name else weight.shape[-1] ** -0.5 * 1.6)
     model.save_pretrained(Path(folder) / size)
+
+
+def convert(size: str, folder: str) -> None:
+    """The same model as CTranslate2 wants it, in float32 and in 8 bits. It insists on names for the ids."""
+    from ctranslate2.converters import TransformersConverter
+    from tokenizers import Tokenizer, models
+
+    whole = Path(folder) / size
+    names = {f"t{n}": n for n in range(SHAPES[size]["vocab_size"])}
+    Tokenizer(models.WordLevel(names, unk_token="t0")).save(str(whole / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "t0", "bos_token": "t1", "eos_token": "t2"}
+    (whole / "tokenizer_config.json").write_text(json.dumps(config))
+    for kind in ("float32", "int8"):
+        TransformersConverter(str(whole)).convert(f"{whole}-{kind}", quantization=kind)
 
 
 def module(folder: str, dtype: torch.dtype = torch.float32) -> Any:

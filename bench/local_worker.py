@@ -1,6 +1,6 @@
 """One work, one engine, one run: ``local_worker.py WORK ENGINE FOLDER`` prints what it took, and what was said.
 
-``make`` writes a model instead.
+``make`` writes a model instead, and ``convert`` writes it anew for CTranslate2.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import local_models as models
 import torch
-from local_engines import Reply, continuous, generate, native, ours, run, static
+from local_engines import Reply, continuous, ctranslate2, generate, native, ours, run, static
 from pin import pin
 
 from llmsdk_providers.local.context import Context, Piece
@@ -57,18 +57,22 @@ def mixed(engine: str, folder: str, count: int = 32) -> Result:
 
 
 def single(engine: str, folder: str) -> Any:
+    if engine.startswith("ct2-"):
+        return ctranslate2(folder, engine.removeprefix("ct2-"))
     return generate(folder) if engine == "generate" else ours(native(folder, int8=engine == "int8"))
 
 
-def token(engine: str, folder: str) -> Result:
-    """What a token more takes, of a reply to 128 tokens; and how much memory is read for it."""
-    work, prompt = single(engine, folder), models.ids(random.Random(3), 128)
-    work([(prompt[:16], 4)])
-    short, _ = timed(lambda: work([([*prompt, 1], 2)]))
-    long, said = timed(lambda: work([([*prompt, 2], 50)]))
+def token(engine: str, folder: str, rows: int = 1) -> Result:
+    """What a token more takes, of ``rows`` replies to 128 tokens each; and how much memory is read for it."""
+    work, rng = single(engine, folder), random.Random(3)
+    prompts = [models.ids(rng, 128) for _ in range(rows)]
+    work([(prompt[:16], 4) for prompt in prompts])
+    # They begin with another id, so that nothing of the one is known for the other.
+    short, _ = timed(lambda: work([([1, *prompt], 2) for prompt in prompts]))
+    long, said = timed(lambda: work([([2, *prompt], 50) for prompt in prompts]))
     value = (long - short) / 48
     weights = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) - embeddings()
-    size = (weights - embeddings()) / 4 + embeddings() if engine == "int8" else weights
+    size = (weights - embeddings()) / 4 + embeddings() if engine.endswith("int8") else weights
     return {"value": value, "said": said, "rate": size / value * 1000, "bandwidth": bandwidth()}
 
 
@@ -200,6 +204,7 @@ WORKS: dict[str, Callable[[str, str], Result]] = {
     "mixed": mixed,
     "mixed8": lambda engine, folder: mixed(engine, folder, 8),
     "token": token,
+    "token8": lambda engine, folder: token(engine, folder, 8),
     "first": first,
     "prefix": prefix,
     "labels": labels,
@@ -213,8 +218,8 @@ def main(work: str, engine: str, folder: str) -> None:
     torch.set_num_threads(1)
     pin(0)
     result: Result = {}
-    if work == "make":
-        models.make(engine, folder)
+    if work in ("make", "convert"):
+        getattr(models, work)(engine, folder)
     else:
         result = WORKS[work](engine, folder)
     print(json.dumps(result), flush=True)

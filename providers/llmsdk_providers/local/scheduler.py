@@ -284,12 +284,14 @@ class Scheduler:
     def _pick(self, works: Sequence[Work], logits: Any) -> list[int | None]:
         """The next token of those that have a sampler."""
         rows = [n for n, work in enumerate(works) if work.sampler is not None]
-        samplers = [work.sampler for work in works if work.sampler is not None]
-        contexts = [work.context for work in works if work.sampler is not None and work.context is not None]
+        if not rows:
+            return [None] * len(works)
+        samplers: Any = [works[n].sampler for n in rows]
+        contexts: Any = [works[n].context for n in rows]
         if len(rows) == len(works):
             return self._model.pick(contexts, samplers, logits)
         found: list[int | None] = [None] * len(works)
-        for n, token in zip(rows, self._model.pick(contexts, samplers, logits[rows]) if rows else (), strict=True):
+        for n, token in zip(rows, self._model.pick(contexts, samplers, logits[rows]), strict=True):
             found[n] = token
         return found
 
