@@ -181,8 +181,10 @@ def host(engine: str, folder: str) -> Result:
 
     sampling = Sampling(temperature=0.8, top_p=0.95, seed=1) if engine == "sampled" else Sampling()
 
+    nothing = Nothing()
+
     def work(count: int) -> None:
-        run(Nothing(), [Reply([1], count, sampling) for _ in range(32)], 32)
+        run(nothing, [Reply([1], count, sampling) for _ in range(32)], 32)
 
     work(20)
     value, _ = timed(lambda: work(300))

@@ -10,7 +10,7 @@ from llmsdk_providers.local.encoders import Encoder
 from llmsdk_providers.local.folder import ModelFolder
 from llmsdk_providers.local.reader import Reader
 from llmsdk_providers.local.seq2seq import Seq2Seq
-from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype
+from llmsdk_providers.local.settings import LocalSettings, choose_device, choose_dtype, kv_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ def load(folder: ModelFolder, reader: Reader, settings: LocalSettings) -> Seq2Se
     spare = "pooler." if kind == "vectors" else ""  # we pool by ourselves
     module = loader.load_module(folder, settings, device, choose_dtype(settings.dtype, device), auto, spare)
     if kind == "seq2seq":
-        return Seq2Seq(module, device, settings.beams)
+        return Seq2Seq(module, device, settings.beams, kv_bytes(settings, 2**62, device))
     if kind == "spans":
         return Encoder(module, device, _ends, by_token=True)
     return Encoder(module, device, reader.pooled if kind == "vectors" else _logits)

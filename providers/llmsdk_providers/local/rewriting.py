@@ -52,7 +52,8 @@ class Rewriting(Errand):
         """Tokens of the reply so far, the one that ends it included."""
         self.paths: list[list[int]] = []
         """The ids of the replies that are tried, all of the same length; one where none is searched for."""
-        self._limit = limit
+        self.limit = limit
+        """Tokens that the reply may have."""
         self._writer = Writer(Detokenizer(codec), stop)
         self._beams: Beams | None = None
         self._ends: frozenset[int] = frozenset()
@@ -73,7 +74,7 @@ class Rewriting(Errand):
         start = [model.start, *self.source.first]
         self.paths = [start]
         if model.width is not None:
-            self._beams = Beams(start, self._limit, model.ends, model.width)
+            self._beams = Beams(start, self.limit, model.ends, model.width)
 
     def accept(self, tops: Sequence[Top]) -> list[int]:
         """Go on by one token. ``tops`` is what may follow each path, the best first.
@@ -104,7 +105,7 @@ class Rewriting(Errand):
             self._out.append(delta)
         if self._writer.stopped is not None:
             return self._finish("stop", "stop_string")
-        if self.tokens >= self._limit:
+        if self.tokens >= self.limit:
             return self._finish("length", "max_tokens")
         return None
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from llmsdk.errors import ModelFileError
+from llmsdk.errors import ModelFileError, OutOfMemory
 from llmsdk_providers.local.beams import Top, Width
 from llmsdk_providers.local.faults import fault
 from llmsdk_providers.local.rewriting import Rewriting
@@ -68,15 +68,18 @@ class Batch:
 class Seq2Seq:
     """One model with an encoder and a decoder, and the batches under way in it."""
 
-    def __init__(self, module: Any, device: torch.device, beams: int | None = None) -> None:
+    def __init__(self, module: Any, device: torch.device, beams: int | None = None, memory: int = 2**62) -> None:
         self._module = module
         self._device = device
+        self._memory = memory
+        """Bytes for what is kept of all texts."""
         self._cache_name = cache_name(module) or "past_key_values"
         config = module.generation_config
         self.embeddings = int(module.get_input_embeddings().weight.shape[0])
         self.start = _start(config, module.config)
         self.ends = frozenset(_ids(config.eos_token_id))
         self.width = _width(config, beams)
+        self._per_token = _bytes_per_token(module)
         self._pad = module.config.pad_token_id or 0
         self._batches: list[Batch] = []
         self._waiting: dict[Rewriting, int] = {}
@@ -104,6 +107,7 @@ class Seq2Seq:
     def _begin(self, work: Rewriting) -> None:
         try:
             work.begin(self)
+            self._check_memory(work)
         except Exception as error:  # noqa: BLE001 - see below
             work.fail(fault(error))
         else:
@@ -116,11 +120,37 @@ class Seq2Seq:
             alike = [other for other in self._waiting if _kind(other) == _kind(work)]
             running = sum(_kind(other) == _kind(work) for batch in self._batches for other in batch.works)
             if len(alike) >= running or waited > PATIENCE:
-                chosen = _fitting(alike)
+                chosen = self._with_room(_fitting(alike))
+                if not chosen:
+                    return  # those that run have to end first, and nobody overtakes
                 self._batches.append(Batch(chosen))
                 for other in chosen:
                     del self._waiting[other]
                 return
+
+    def _check_memory(self, work: Rewriting) -> None:
+        """Check that a text can be kept, before anything of it is computed.
+
+        Raises:
+            OutOfMemory: it cannot, even if it were alone.
+        """
+        if self._bytes(work) > self._memory:
+            hint = "Shorten the text, lower max_tokens or beams, or raise providers.local.kv_memory."
+            needed, there = self._bytes(work) / 2**20, self._memory / 2**20
+            raise OutOfMemory(f"the text and its reply need {needed:.1f} MiB, and there are {there:.1f}", hint=hint)
+
+    def _bytes(self, work: Rewriting) -> int:
+        """What is kept of a text at most: of each of its paths the text as it was read, padding included, and the
+        reply."""
+        read = 2 ** _kind(work)[0]
+        written = 1 + len(work.source.first) + work.limit
+        return (1 if self.width is None else self.width.paths) * (read + written) * self._per_token
+
+    def _with_room(self, works: Sequence[Rewriting]) -> list[Rewriting]:
+        """The first of them, as many as there is memory for beside what runs."""
+        taken = sum(self._bytes(work) for batch in self._batches for work in batch.works)
+        ends = accumulate((self._bytes(work) for work in works), initial=taken)
+        return [work for work, end in zip(works, list(ends)[1:], strict=True) if end <= self._memory]
 
     def _advance(self, batch: Batch) -> None:
         """One token for each text. If that fails, each begins anew by itself, so that the faulty one ends alone."""
@@ -220,6 +250,17 @@ class Seq2Seq:
         import torch
 
         return torch.tensor([list(row) for row in rows], dtype=torch.long, device=self._device)
+
+
+def _bytes_per_token(module: Any) -> int:
+    """Keys and values of a token in all layers of the decoder, and of one that was read what the encoder says of it."""
+    config = module.config.get_text_config(decoder=True)
+    names = ("num_decoder_layers", "decoder_layers", "num_hidden_layers")
+    layers = next(int(found) for name in names if (found := getattr(config, name, None)))
+    hidden = int(getattr(config, "d_model", None) or config.hidden_size)
+    inner = int(config.num_heads * config.d_kv) if hasattr(config, "d_kv") else hidden
+    size: int = module.dtype.itemsize
+    return (2 * layers * inner + hidden) * size
 
 
 def _accepted(work: Rewriting, tops: Sequence[Top], sound: Sequence[bool]) -> list[int]:

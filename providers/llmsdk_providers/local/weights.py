@@ -198,8 +198,8 @@ def _qk_norm(query: Tensor, key: Tensor, shape: Shape) -> Tensor:
 def _linear(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = False) -> Linear:
     """Several linear maps of the same input as one, of the dtype and on the device of ``like``.
 
-    float32 is kept as ``[in, out]`` where that is wide: for a single row torch reads it a third faster that way. What is
-    tall, and bfloat16, it reads faster as ``[out, in]``.
+    float32 that is wide is kept as ``[in, out]``: for a single row torch reads it a third faster that way. What is tall
+    it reads faster as ``[out, in]``, and bfloat16 too.
     """
     import torch
 

@@ -22,14 +22,17 @@ from llmsdk.errors import (
     InputError,
     ModelFileError,
     NumericalFault,
+    OutOfMemory,
     Unsupported,
 )
 from llmsdk.io.drive import drive
 from llmsdk.io.sync import SyncIO
 from llmsdk.types import Event, Info, Message, Request
 from llmsdk_providers.local import Local
+from llmsdk_providers.local import heads as heads_module
 from llmsdk_providers.local.beams import Beams, Width
 from llmsdk_providers.local.languages import match
+from llmsdk_providers.local.seq2seq import Seq2Seq
 
 pytest.importorskip("torch", reason="the local runtime needs torch")
 pytest.importorskip("transformers", reason="the local runtime needs transformers")
@@ -221,6 +224,44 @@ def _job(provider: Local, folder: Path, text: str, limit: int) -> Callable[[], A
         return text_of([event async for event in provider.translate(request, "de", "en", SyncIO())])
 
     return job
+
+
+@pytest.mark.parametrize("kind", ["marian", "t5"])
+@pytest.mark.parametrize("beams", [1, 2])
+def test_texts_take_turns_where_memory_is_short(
+    fresh: Callable[..., Local],
+    local: Local,
+    models: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    beams: int,
+) -> None:
+    """Each has its own text, never more is kept than there is room for, and who can never fit is refused at once."""
+    folder, made, most = models(kind), [], []
+    load, compute = heads_module.load, Seq2Seq._compute
+
+    def noting(self: Seq2Seq, batch: Any) -> Any:
+        most.append(sum(self._bytes(work) for each in self._batches for work in each.works))
+        return compute(self, batch)
+
+    def small(*given: Any) -> Any:
+        made.append(load(*given))
+        made[-1]._memory = 2 * 2 * beams * (32 + LENGTH + 2) * made[-1]._per_token  # two texts, or three short ones
+        return made[-1]
+
+    monkeypatch.setattr(heads_module, "load", small)
+    monkeypatch.setattr(Seq2Seq, "_compute", noting)
+    provider = fresh(beams=beams)
+    jobs = [_job(provider, folder, text, LENGTH) for text in TEXTS]
+    found = drive(SyncIO().gather(jobs, len(jobs)))
+    plain = fresh(beams=beams)
+    monkeypatch.setattr(heads_module, "load", load)
+    assert found == [text_of(translate(plain, folder, text, max_tokens=LENGTH)) for text in TEXTS]
+    assert max(most) <= made[0]._memory
+    made[0]._memory = 1000
+    with pytest.raises(OutOfMemory, match="MiB") as caught:
+        translate(provider, folder, "dog", max_tokens=LENGTH)
+    assert "kv_memory" in caught.value.hint
 
 
 def test_a_text_with_a_fault_ends_alone(fresh: Callable[..., Local], tmp_path: Path) -> None:
