@@ -96,12 +96,12 @@ WORKS = (
     ),
 )
 NOTE = """\
-CPU milliseconds of a process on one core and one thread, after a warm-up, the least of {rounds} round(s) (in brackets the
-median), interleaved, each in a fresh process; for loading, MiB. The ratio is to the first line of each work in the same
-round, the median again: how many times faster. *The same*: replies with the tokens of the first line (random weights:
-in bfloat16 and int8 near-ties fall otherwise). Random untied Qwen3-shaped models of 5 and 149 million parameters; mixed
-requests have 20 to 180 tokens and replies of 16 to 96. One thread of this machine reads {bandwidth:.1f} GB/s from
-memory; of that a token of one reply takes {shares}."""
+CPU milliseconds of a process on one core and one thread, after a warm-up: the least of all rounds (in brackets the
+median), which here are {rounds}, interleaved, each in a fresh process; for loading, MiB. The ratio is to the first line
+of each work in the same round, the median again: how many times faster. *The same*: replies with the tokens of the
+first line (random weights: in bfloat16 and int8 near-ties fall otherwise). Random untied Qwen3-shaped models of 5 and
+149 million parameters; mixed requests have 20 to 180 tokens and replies of 16 to 96. One thread of this machine reads
+{bandwidth:.1f} GB/s from memory; of that a token of one reply takes {shares}."""
 
 
 def measure(rounds: int) -> Report:
