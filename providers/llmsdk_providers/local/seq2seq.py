@@ -142,7 +142,7 @@ class Seq2Seq:
     def _bytes(self, work: Rewriting) -> int:
         """What is kept of a text at most: of each of its paths the text as it was read, padding included, and the
         reply."""
-        read = 2 ** _kind(work)[0]
+        read = 1 << _kind(work)[0]
         written = 1 + len(work.source.first) + work.limit
         return (1 if self.width is None else self.width.paths) * (read + written) * self._per_token
 
