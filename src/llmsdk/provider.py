@@ -11,13 +11,14 @@ functions: a request to bytes, bytes to events.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from llmsdk.errors import BadResponse, LLMError, ResponseTooLarge, Transient
+from llmsdk.errors import BadResponse, DeadlineExceeded, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.types import Event, Info, Request, TokenCount
@@ -26,6 +27,8 @@ Native = Literal["translate", "answer", "classify"]
 """The verbs that a model may be made for."""
 CONTRACT = 1
 """Version of this contract. The registry refuses a provider that was written for another."""
+LINGER = 0.05
+"""Seconds that a stream which has ended may take to be over."""
 MAX_ERROR = 2**16
 """Bytes of a refusal's body that are read. Some hosts answer with a page of several megabytes."""
 
@@ -201,7 +204,10 @@ class Frames(Protocol):
 
 
 class StreamDecoder(Protocol):
-    """Reads one streamed reply. Holds the state of that reply and nothing else."""
+    """Reads one streamed reply. Holds the state of that reply and nothing else.
+
+    One that knows when the stream has ended, before the host hangs up, has a ``done`` that says so.
+    """
 
     def feed(self, event: ServerSentEvent) -> Iterable[Event]: ...
 
@@ -276,13 +282,19 @@ class HTTPProvider(ABC):
                         seen.append(message.data)
                         for event in decoder.feed(message):
                             yield event
-            if streamed.document is None:
-                yield Info(raw=tuple(seen))
-                return
-            body = bytes(streamed.document)
-            for event in self.decode(body, request):
+                    if getattr(decoder, "done", False):
+                        await _drain(chunks, io)
+                        break
+            for event in self._last(streamed.document, seen, request):
                 yield event
-            yield Info(raw=body)
+
+    def _last(self, document: bytearray | None, seen: Sequence[bytes], request: Request) -> Iterator[Event]:
+        """The events at the end of a stream: all of them, where a document came in its place."""
+        if document is None:
+            yield Info(raw=tuple(seen))
+            return
+        yield from self.decode(body := bytes(document), request)
+        yield Info(raw=body)
 
     async def failure(self, reply: HTTPReply) -> LLMError:
         """Read the body of a reply that is not 2xx, as far as it is worth it, and make the typed error of it."""
@@ -301,6 +313,16 @@ class HTTPProvider(ABC):
 
     async def aclose(self) -> None:
         """Nothing to close: connections belong to the client."""
+
+
+async def _drain(chunks: AsyncIterator[bytes], io: IO) -> None:
+    """Read what may follow the end of a stream, so that the connection can be used again. A host that keeps it open, or
+    goes on, is not listened to for long."""
+    if io.clock is not None:
+        io.clock.close_in(LINGER)
+    with suppress(Transient, BadResponse, DeadlineExceeded):
+        async for _ in chunks:
+            pass
 
 
 class _Streamed:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import TracebackType
-from typing import Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from llmsdk.core import Flow
 from llmsdk.errors import InputError
 from llmsdk.io.drive import Steps
+from llmsdk.io.pools import current_loop, later
 from llmsdk.results import Result
 from llmsdk.types import Event
 
@@ -20,7 +22,7 @@ State = Literal["not begun", "open", "closed"]
 """``open``: events have come, and more may."""
 
 _UNFINISHED = "the stream was dropped before its end; read it to the end, or leave it by `with` or `break`"
-_UNFINISHED_ASYNC = "the stream was dropped before its end; read it to the end, or leave it by `async with`"
+_UNFINISHED_ASYNC = "the stream was dropped before its end; read it to the end, or leave it by `async with` or `break`"
 
 
 class Stream(Generic[R]):
@@ -86,7 +88,8 @@ class Stream(Generic[R]):
 
 
 class AsyncStream(Generic[R]):
-    """Events as they come, on asyncio or trio. Leaving the ``async with`` block closes the connection at once.
+    """Events as they come, on asyncio or trio. Leaving the ``async with`` block closes the connection at once; leaving
+    the loop by ``break``, or dropping the stream, as soon as the event loop turns.
 
     After the end ``result`` is what the same call would have returned unstreamed.
     """
@@ -95,11 +98,15 @@ class AsyncStream(Generic[R]):
         self._flow = flow
         self._events = flow.events()
         self._state: State = "not begun"
+        self._loop: Any = None
+        self._leaving = False
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return _Loop(self)
 
     async def __anext__(self) -> Event:
+        if self._loop is None:
+            self._loop = current_loop()
         self._state = "closed"  # unless an event comes
         event = await anext(self._events)
         self._state = "open"
@@ -116,7 +123,20 @@ class AsyncStream(Generic[R]):
     async def aclose(self) -> None:
         """Stop, and close the connection. Safe to call again."""
         self._state = "closed"
-        await self._events.aclose()  # type: ignore[attr-defined]
+        if not self._leaving:
+            await self._events.aclose()  # type: ignore[attr-defined]
+
+    def _leave(self) -> None:
+        """Close it soon, from where nothing can be awaited."""
+
+        async def close() -> None:
+            self._leaving = True  # unless somebody has closed it by then
+            with contextlib.suppress(Exception):
+                await self._events.aclose()  # type: ignore[attr-defined]
+            self._leaving = False
+
+        self._state = "closed"
+        later(self._loop, close)
 
     @property
     def result(self) -> R:
@@ -133,6 +153,26 @@ class AsyncStream(Generic[R]):
     def __del__(self) -> None:
         if getattr(self, "_state", "") == "open" and self._flow.result is None and not sys.is_finalizing():
             warnings.warn(_UNFINISHED_ASYNC, ResourceWarning, source=self, stacklevel=2)
+            self._leave()
+
+
+class _Loop(Generic[R]):
+    """One ``async for`` over a stream. Python lets go of it as soon as the loop is left, and it says so."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: AsyncStream[R]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, Event]:
+        return self._stream.__anext__()
+
+    def __del__(self) -> None:
+        if self._stream._state == "open" and not sys.is_finalizing():
+            self._stream._leave()
 
 
 def _shown(stream: object, flow: Flow[R], state: State) -> str:

@@ -50,13 +50,15 @@ class Decoder:
     """Reads one reply. Holds the state of that reply and nothing else."""
 
     __slots__ = ("_answer", "_answered", "_called", "_events", "_figures", "_finished", "_id", "_open", "_said",
-                 "_secrets", "_usage")  # fmt: skip
+                 "_secrets", "_usage", "done")  # fmt: skip
 
     def __init__(self, secrets: Sequence[str] = (), answer: Answer | None = None) -> None:
         self._secrets = secrets
         self._answer = answer
         self._events = 0
         self._id: str | None = None
+        self.done: bool = False
+        """The host has said that nothing follows."""
         self._open: dict[int, Block] = {}
         self._called = self._answered = self._finished = False
         self._figures: dict[str, Any] = {}
@@ -93,7 +95,9 @@ class Decoder:
                 return self._end(body.get("index"))
             case "message_delta":
                 return [*self._count(under(body, "usage")), *self._finish(under(body, "delta"))]
-        return []  # a ping, the stop that follows the last delta, or what is yet to be invented
+            case "message_stop":
+                self.done = True
+        return []  # of the stop, of a ping, and of what is yet to be invented
 
     def _start(self, message: dict[str, Any]) -> list[Event]:
         """Who answers. A gateway that tries again in mid-stream may begin twice."""

@@ -57,6 +57,11 @@ class Decoder:
         self._events = 0
         self._called = self._done = False
 
+    @property
+    def done(self) -> bool:
+        """Whether the host has said that nothing follows."""
+        return self._done
+
     def feed(self, event: ServerSentEvent) -> Iterator[Event]:
         """The events in one event of the stream.
 

@@ -47,6 +47,11 @@ class Decoder:
         self._model = ""
         self._done = False
 
+    @property
+    def done(self) -> bool:
+        """Whether the host has said that nothing follows."""
+        return self._done
+
     def feed(self, event: ServerSentEvent) -> Iterator[Event]:
         """The events in one line of the stream.
 

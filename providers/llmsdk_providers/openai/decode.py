@@ -60,6 +60,11 @@ class Decoder:
 
     # --- streamed -----------------------------------------------------------------------------------------------
 
+    @property
+    def done(self) -> bool:
+        """Whether the host has said that nothing follows."""
+        return self._done
+
     def feed(self, event: ServerSentEvent) -> list[Event]:
         """The events in one event of the stream.
 

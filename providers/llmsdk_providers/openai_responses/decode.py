@@ -48,6 +48,11 @@ class Decoder:
 
     # --- streamed -----------------------------------------------------------------------------------------------
 
+    @property
+    def done(self) -> bool:
+        """Whether the host has said that nothing follows."""
+        return self._done
+
     def feed(self, event: ServerSentEvent) -> Iterable[Event]:
         """The events in one event of the stream.
 

@@ -145,6 +145,11 @@ class Clock:
             raise self.expired(wait)
         return seconds
 
+    def close_in(self, seconds: float) -> None:
+        """Bound what is left of the attempt."""
+        end = self.now() + seconds
+        self.deadline = end if self.deadline is None else min(end, self.deadline)
+
     def expired(self, wait: Literal["connect", "send", "receive"]) -> TimedOut | DeadlineExceeded:
         """The error for a wait that ran out, by the limit that ``left`` gave for it."""
         limit = self.bound[1] if self.bound[0] == wait else self.ends(wait)[1]

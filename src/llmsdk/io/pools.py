@@ -110,7 +110,7 @@ class Pools:
             return
         for loop, kept in list(self._loops.items()):
             if kept.links:
-                _later(loop, kept.end)
+                later(loop, kept.end)
         self.close()
 
 
@@ -151,8 +151,8 @@ def current_loop() -> Any:
         return trio.lowlevel.current_trio_token()
 
 
-def _later(loop: Any, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run ``work`` as a task of a loop, from anywhere; not at all if the loop has ended."""
+def later(loop: Any, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work``, which does not fail, as a task of a loop, from anywhere; not at all if the loop has ended."""
     import asyncio
 
     with contextlib.suppress(RuntimeError):  # both for a loop that is closed; trio.RunFinishedError is one
@@ -184,4 +184,4 @@ async def _connect_on_loop(options: TransportOptions, to: Address) -> Link:
     return await anyio.to_thread.run_sync(partial(_connect, options, to, loop=True))
 
 
-__all__ = ["Pools", "current_loop"]
+__all__ = ["Pools", "current_loop", "later"]

@@ -64,9 +64,10 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
                     first_token = clock.now() - clock.started
                     call.health.settle(None, call.circuit, clock.now)
                 yield event
-        if call.operation in TEXT and not reply.complete(call.request.n):
-            raise _cut(reply, clock)
+        _check_whole(call, clock)
     except (Transient, BadResponse) as error:
+        if _is_whole(call):
+            return  # what breaks after the provider's last word is no loss
         failure = error.locate(provider, model)
         if clock.content:
             failure = StreamInterrupted(f"broke off: {error.message}", partial=reply.text).locate(provider, model)
@@ -95,6 +96,16 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         call.health.settle(None if clock.content else failure, call.circuit, clock.now)
         if span:
             span(_attributes(done))
+
+
+def _is_whole(call: Call) -> bool:
+    """Whether the provider has said of all text that it is complete."""
+    return call.operation in TEXT and call.reply.complete(call.request.n)
+
+
+def _check_whole(call: Call, clock: Clock) -> None:
+    if call.operation in TEXT and not _is_whole(call):
+        raise _cut(call.reply, clock)
 
 
 def _cut(reply: Reply, clock: Clock) -> LLMError:
