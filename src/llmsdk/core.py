@@ -195,7 +195,11 @@ class Core:
             settings = replace(settings, budgets=(*settings.budgets, *inside))
         attempts: list[Attempt] = []
         targets = self.shared.registry.resolve(model)
-        return [partial(self._line, target, verb, fields, settings, io, attempts) for target in targets]
+        chosen = [_keyed(fields, number) for number in range(len(targets))]
+        return [
+            partial(self._line, target, verb, own, settings, io, attempts)
+            for target, own in zip(targets, chosen, strict=True)
+        ]
 
     def _line(
         self,
@@ -271,10 +275,13 @@ class Core:
 
         lock = Lock()  # jobs of the sync face run on threads; progress is told in order
 
+        key = given.get("idempotency_key", self.defaults.get("idempotency_key"))
+        keys = [given if key is None else {**given, "idempotency_key": f"{key}.{n}"} for n in range(len(tasks))]
+
         async def job(index: int) -> None:
             result: R | LLMError
             try:
-                result = await self.run(verb, tasks[index], given, io)
+                result = await self.run(verb, tasks[index], keys[index], io)
             except LLMError as error:
                 if settings.errors == "raise":
                     raise
@@ -369,6 +376,14 @@ def _cache(config: Config) -> Cache:
 
     path, room = config.cache_file, config.cache_room
     return Cache(Memory(room) if path is None else SQLite(path, room))
+
+
+def _keyed(fields: opts.Fields, number: int) -> opts.Fields:
+    """The fields for the model of that number: another one is asked something else, under a key of its own."""
+    own = fields.get("idempotency_key")
+    if own is None or number == 0:
+        return fields
+    return {**fields, "idempotency_key": {"idempotency_key": f"{own['idempotency_key']}/{number}"}}
 
 
 def _limiter(provider: Provider, limits: Limits | None) -> Limiter | None:

@@ -78,6 +78,8 @@ class HTTPSettings(Settings):
     allow_plain_http: bool = False
     """Send the key over plain http to a host that is not this machine."""
     http_client: Any = None
+    idempotent: bool = False
+    """The host does a request with the same ``Idempotency-Key`` once, so that what may have run may be sent again."""
     prices: str | None = None
     """Whose prices hold, such as ``openai``, where ``base_url`` is not a vendor's own address."""
 

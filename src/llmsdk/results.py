@@ -51,6 +51,8 @@ class Attempt:
     """It was answered out of the cache: nobody was asked, and nothing used."""
     saved: Usage | None = None
     """What a reply out of the cache took when it was made."""
+    idempotency_key: str | None = None
+    """What the request was known by to its host; the attempts of one question share it."""
 
     @property
     def cost(self) -> Decimal | None:

@@ -78,6 +78,7 @@ class Ledger:
         budgets: tuple[Budget, ...] = (),
         tags: tuple[str, ...] = (),
         tariff: str | None = None,
+        key: str | None = None,
     ) -> Attempt:
         """Open a row for an attempt that is about to be sent. ``bound`` is what it may use at most.
 
@@ -89,6 +90,8 @@ class Ledger:
             await self._tidy(io)
         number = f"{self._prefix}-{next(self._numbers)}"
         row = Attempt(number, provider, model, operation, time.time(), bound.total_tokens, tags=tags, tariff=tariff)
+        if key is not None:
+            row = replace(row, idempotency_key=key)
         held = await self._hold(row, bound, budgets, io) if budgets or self._book is not None else None
         self._open[number] = row, held
         if self._book is not None and held is not None:
@@ -140,6 +143,7 @@ class Ledger:
         done = Attempt(  # by hand: `replace` takes twice as long
             row.id, row.provider, row.model, row.operation, row.at, row.reserved,
             settled, usage, seconds, first_token, error, row.tags, row.tariff, queued, cached, saved,
+            row.idempotency_key,
         )  # fmt: skip
         _, held = self._open.pop(row.id)
         if held is not None:

@@ -51,6 +51,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         budgets=call.budgets,
         tags=call.tags,
         tariff=getattr(call.provider, "tariff", None),
+        key=call.request.idempotency_key,
     )
     span = _span(call) if call.tracer else None
     first_token: float | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from llmsdk.accounting.ledger import Ledger
@@ -56,6 +57,8 @@ class Line:
     deadline: float | None = None
     operation: Operation = "generate"
     """What is asked of the provider."""
+    keyed: int = 0
+    """Questions that went out under the caller's idempotency key."""
     invoke: Invoke | None = None
     """How, where that is not by ``generate``."""
     given: tuple[Any, ...] = ()
@@ -199,6 +202,7 @@ class Line:
     def _call(self, operation: Operation, request: Request, invoke: Invoke, given: tuple[Any, ...] | None) -> Call:
         self.asked = self.asked or self.io.now()
         invoke = self.bridge(invoke) if self.bridge else invoke
+        request = self._keyed(request)
         if request.schema is not None and self.rung == "tool":
             one_call = "parallel_tool_calls" in self.capabilities.options
             request, invoke = as_tool(request, one_call=one_call), as_text(invoke)
@@ -224,6 +228,15 @@ class Line:
             limiter=self.limiter,
             attempts=self.attempts,
         )
+
+    def _keyed(self, request: Request) -> Request:
+        """Each question has a key of its own, which its attempts share: hosts take the same one for a repetition."""
+        key = request.idempotency_key
+        if key is None:
+            honoured = getattr(self.provider, "idempotent", False)
+            return replace(request, idempotency_key=os.urandom(16).hex()) if honoured else request
+        self.keyed += 1
+        return request if self.keyed == 1 else replace(request, idempotency_key=f"{key}-{self.keyed}")
 
     # --- closing ----------------------------------------------------------------------------------------------
 

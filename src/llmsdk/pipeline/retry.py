@@ -58,7 +58,7 @@ def _is_stale(error: LLMError) -> bool:
 
 def _delay(error: LLMError, number: int, call: Call) -> float | None:
     """Seconds to wait before the next attempt, or ``None`` if there must be none; the error's hint then says why."""
-    if call.delivered or (reason := _refusal(error, number, call.retry)) is not None:
+    if call.delivered or (reason := _refusal(error, number, call)) is not None:
         if not call.delivered and reason:
             _noted(error, reason)
         return None
@@ -72,16 +72,21 @@ def _delay(error: LLMError, number: int, call: Call) -> float | None:
     return delay
 
 
-def _refusal(error: LLMError, number: int, policy: RetryPolicy) -> str | None:
+def _refusal(error: LLMError, number: int, call: Call) -> str | None:
     """Why an error is not worth another attempt, whenever that would be; empty where there is nothing to say."""
     wish = vars(error).get("retryable")  # the host's own word, which an error has beside that of its class
     if not error.retryable:
         return "" if wish is None else UNWANTED
-    if getattr(error, "sent", False) and not (policy.unknown or wish):
+    if getattr(error, "sent", False) and not (call.retry.unknown or wish or _is_done_once(call)):
         return UNKNOWN
-    if number >= policy.attempts:
+    if number >= call.retry.attempts:
         return f"All {number} attempts failed." if number > 1 else ""
     return None
+
+
+def _is_done_once(call: Call) -> bool:
+    """Whether the host takes another attempt for the same request."""
+    return call.request.idempotency_key is not None and getattr(call.provider, "idempotent", False)
 
 
 def _too_long(error: LLMError, delay: float, call: Call) -> str:

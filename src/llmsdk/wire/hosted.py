@@ -65,6 +65,11 @@ class Hosted(HTTPProvider):
         settings = ((name, _told(value)) for name, value in self.settings if name not in _WAY)
         return self.host.digest(key, self.name, *(text for setting in settings for text in setting))
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether the host does a request with the same ``Idempotency-Key`` only once."""
+        return self.settings.idempotent
+
     def headers(self, key: str | None) -> Mapping[str, str | None]:
         """The dialect's own headers of every request; those that are ``None`` are left out."""
         return {"authorization": f"Bearer {key}" if key else None}
