@@ -105,7 +105,8 @@ def test_the_metadata_says_what_it_is(built: tuple[Path, Path]) -> None:
     metadata: Message = Parser().parsestr(files[name].decode())
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"all", "bedrock", "check", "cli", "local", "openai", "test"}
+    extras = {"all", "bedrock", "check", "cli", "local", "openai", "otel", "test"}
+    assert set(metadata.get_all("Provides-Extra", [])) == extras
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in files)
 
 

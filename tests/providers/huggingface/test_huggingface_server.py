@@ -245,7 +245,7 @@ def test_a_model_that_is_loading_is_asked_again(server: HuggingFaceServer) -> No
         server.script(status=503, body=LOADING)
         late = failed(client, deadline=5)
         assert isinstance(late, Overloaded)
-        assert "after the deadline" in late.hint
+        assert "the deadline leaves" in late.hint
 
 
 def test_errors_of_a_chat(client: Client, server: HuggingFaceServer) -> None:
