@@ -177,5 +177,7 @@ def ids(rng: random.Random, count: int, size: str) -> list[int]:
 
 
 if __name__ == "__main__":
+    if DEVICE.type == "cpu":
+        torch.set_num_threads(1)
     print(json.dumps({"machine": machine, "token": token, "mixed": mixed}[sys.argv[1]](*sys.argv[2:])), flush=True)
     os._exit(0)  # the thread of transformers' continuous batching is no daemon

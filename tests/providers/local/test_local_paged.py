@@ -334,6 +334,24 @@ def test_an_id_that_was_not_foreseen_is_computed(tiny: Callable[[str], Path]) ->
     assert model.waited == 2
 
 
+def test_who_starts_anew_has_nothing_ahead(tiny: Callable[[str], Path]) -> None:
+    """Though all of it is known: what was computed ahead wrote into a page that is another's now."""
+    model, alone = counted(tiny("llama")), made(tiny("llama"))
+    context, twin = Context([1, 2, 3]), Context([1, 2, 3])
+    for each, one in ((model, context), (alone, twin)):
+        assert each.place(one)
+        each.forward([Piece(one, 3)])
+    model.keep(context)
+    model.pick([context], [Sampler(Sampling(), (), 405)], torch.eye(405)[7:8])
+    model.release(context)
+    for each, one in ((model, context), (alone, twin)):
+        one.ids.append(7)
+        assert each.place(one)
+    assert context.computed == 3
+    torch.testing.assert_close(model.forward([Piece(context, 1)]), alone.forward([Piece(twin, 1)]))
+    assert model.waited == 2
+
+
 # --- through the provider -----------------------------------------------------------------------------------------
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
