@@ -296,6 +296,7 @@ def test_nothing_that_is_allowed_has_a_number(fields: dict[str, Any]) -> None:
     gone = torch.tensor([0.0, -math.inf, -math.inf, 1.0, 0.0, 0.0])
     samplers = [held(sampling(**fields), 1, 2), held(sampling(**fields), 1, 3), held(sampling(**fields))]
     assert pick(samplers, gone.repeat(3, 1)) == [None, 3, None]
+    assert choose(samplers, gone.repeat(3, 1)).tolist() == [NONE, 3, NONE]
 
 
 # --- logprobs -----------------------------------------------------------------------------------------------------
