@@ -166,6 +166,7 @@ def test_the_child_of_a_fork_writes_its_own(path: Path) -> None:
     if (pid := os.fork()) == 0:
         try:
             ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+            ledger.settle(row, "none", None, seconds=0)  # what the parent has under way is the parent's
             ledger.close()
             os._exit(0)
         finally:
@@ -174,6 +175,21 @@ def test_the_child_of_a_fork_writes_its_own(path: Path) -> None:
     ledger.settle(row, "exact", Usage(2, 2), seconds=0)
     ledger.close()
     assert [each[:2] for each in stored(path)] == [("exact", 2), ("exact", 1)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_the_file_is_not_open_across_a_fork(path: Path) -> None:
+    """What SQLite has open a child must not know of: it would believe in locks that only its parent has."""
+    ledger = Ledger(path)
+    opened(ledger)
+    if (pid := os.fork()) == 0:
+        held = {link.readlink() for link in Path("/proc/self/fd").iterdir() if link.exists()}
+        os._exit(int(path in held or path.with_name(f"{path.name}-wal") in held))
+    assert os.waitpid(pid, 0)[1] == 0
+    opened(ledger)
+    ledger.close()
+    assert len(stored(path)) == 2
 
 
 def test_killed_writers_lose_and_double_nothing(tmp_path: Path) -> None:
@@ -220,6 +236,75 @@ def test_calls_go_on_while_the_file_cannot_be_written(path: Path, impatient: Non
         client.chat("Hello!", max_tokens=5)
         assert client.ledger.total.requests == 5, "what was late is written now"
         assert client.ledger.trouble is None
+
+
+def test_warnings_that_are_errors_end_no_thread(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
+    ledger = Ledger(path)
+    locked.execute("BEGIN IMMEDIATE")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+        ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    assert ledger.trouble
+    locked.execute("ROLLBACK")
+    ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    ledger.close()
+    assert [each[0] for each in stored(path)] == ["exact"] * 3
+
+
+def test_a_figure_that_no_table_can_hold_holds_up_nobody(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.settle(opened(ledger), "exact", Usage(10**30, 1), seconds=0)
+    ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    ledger.close()
+    assert [each[0] for each in stored(path)] == [None, "exact"], "the first keeps what was reserved for it"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="limits files as Linux does")
+def test_a_full_disk_stops_nobody_and_nothing_is_lost(path: Path) -> None:
+    code = """
+import resource, signal, sys, warnings
+from pathlib import Path
+from llmsdk.accounting.ledger import Ledger
+from llmsdk.io.drive import drive
+from llmsdk.io.sync import SyncIO
+from llmsdk.types import Usage
+
+def ask(count):
+    for _ in range(count):
+        row = drive(ledger.reserve("local", "m", "generate", bound=Usage(10, 20), io=SyncIO()))
+        ledger.settle(row, "exact", Usage(1, 1), seconds=0)
+    ledger._book.flush()
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+warnings.simplefilter("ignore")
+ledger = Ledger(Path(sys.argv[1]))
+ask(1)
+most = resource.RLIM_INFINITY
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+ask(50)
+assert ledger.trouble, "it was not seen"
+assert len(ledger.rows) == 51
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+ask(1)
+assert ledger.trouble is None
+assert ledger.total.requests == 52
+"""
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+
+
+@pytest.mark.filterwarnings("ignore:the ledger")
+def test_a_torn_file_stops_nobody(path: Path) -> None:
+    ledger = Ledger(path)
+    for _ in range(40):
+        ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    ledger.close()
+    path.write_bytes(path.read_bytes()[:10_000])
+    ledger = Ledger(path)
+    ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    ledger._book.flush()  # type: ignore[union-attr]
+    assert ledger.usage == Usage(1, 1)
+    assert ledger.trouble
 
 
 @pytest.mark.filterwarnings("ignore:the ledger")

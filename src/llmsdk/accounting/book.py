@@ -9,12 +9,15 @@ written them. No prompt and no reply comes in here.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import threading
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from functools import partial
@@ -93,6 +96,9 @@ class Book:
         """Write a row down. Whoever waits for the future knows that it stands, or gets ``BudgetExceeded``."""
         done: Future[None] = Future()
         self._writer.put(Opening(row, held, done))
+        if self.health.trouble is not None and not self.budgets:  # nobody waits again for what does not answer
+            done = Future()
+            done.set_result(None)
         return done
 
     def settle(self, row: Attempt, held: Amount) -> None:
@@ -121,7 +127,8 @@ class Health:
         self.trouble = str(error)
         if not self.told:
             self.told = True
-            warnings.warn(f"the ledger {self.path} cannot be written: {error}", UserWarning, stacklevel=2)
+            with suppress(UserWarning):  # where warnings are errors: it would end the thread, and all would wait for it
+                warnings.warn(f"the ledger {self.path} cannot be written: {error}", UserWarning, stacklevel=2)
 
     def better(self) -> None:
         self.trouble = None
@@ -132,7 +139,8 @@ class Health:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to a ledger that has been prepared."""
-    found = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    # closed by whichever thread forks, while the one that writes is held up
+    found = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     found.execute("PRAGMA trusted_schema = OFF")
     found.execute("PRAGMA synchronous = NORMAL")
     return found
@@ -151,9 +159,10 @@ def _prepare(path: Path, health: Health) -> None:
             with _transaction(connection):
                 _lay_out(connection, path)
             connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as error:  # full, read-only or busy: calls go on without it
-        health.failed(error)
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:  # full, read-only, busy or torn: calls go on without it
+        if "not a database" not in str(error):
+            health.failed(error)
+            return
         raise _foreign(path) from None
 
 
@@ -178,14 +187,15 @@ def _foreign(path: Path) -> ConfigError:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        yield
+        yield connection
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 # --- the writing thread -----------------------------------------------------------------------------------------
@@ -210,18 +220,20 @@ class _Scribe:
         self._late: deque[Entry] = deque(maxlen=BACKLOG)
         self._connection: sqlite3.Connection | None = None
         self._living: Living | None = None
+        self.busy: threading.Lock = threading.Lock()
+        """Held while the file is in use; also by who forks, so that it is not open then."""
+        _SCRIBES.add(self)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write entries, and those before them that could not be written; tell who waits."""
         wanted = [each for each in entries if isinstance(each, Closing) or each.done.set_running_or_notify_cancel()]
         refused: dict[int, BudgetExceeded] = {}
         try:
-            connection = self._connected()
-            with _transaction(connection):
+            with self.busy, _transaction(self._connected()) as connection:
                 for entry in (*self._late, *wanted):
                     if (error := self._enter(connection, entry)) is not None:
                         refused[id(entry)] = error
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
             self._fail(error, wanted)
             return
         self._late.clear()
@@ -241,10 +253,16 @@ class _Scribe:
 
     def close(self) -> None:
         """Let go of the file."""
+        with self.busy:
+            self.disconnect()
+            if self._living is not None:
+                self._living.close()
+
+    def disconnect(self) -> None:
+        """Have the file open no longer. The next writing opens it again."""
         if self._connection is not None:
             self._connection.close()
-        if self._living is not None:
-            self._living.close()
+            self._connection = None
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -259,6 +277,12 @@ class _Scribe:
         return self._connection
 
     def _enter(self, connection: sqlite3.Connection, entry: Entry) -> BudgetExceeded | None:
+        try:
+            return self._entered(connection, entry)
+        except (ValueError, OverflowError):  # a word or figure that no table can hold is not to hold up the others
+            return None
+
+    def _entered(self, connection: sqlite3.Connection, entry: Entry) -> BudgetExceeded | None:
         if isinstance(entry, Closing):
             _settle(connection, entry.row, entry.held)
             return None
@@ -271,6 +295,27 @@ class _Scribe:
         assert self._living is not None
         _insert(connection, entry.row, entry.held, self._living.writer)
         return None
+
+
+_SCRIBES: weakref.WeakSet[_Scribe] = weakref.WeakSet()
+_stopped: list[_Scribe] = []
+
+
+def _before_fork() -> None:
+    """SQLite must not be open across a fork: the child would believe in locks that it does not have."""
+    for scribe in list(_SCRIBES):
+        scribe.busy.acquire()
+        _stopped.append(scribe)
+        scribe.disconnect()
+
+
+def _after_fork() -> None:
+    while _stopped:
+        _stopped.pop().busy.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _tell(done: Future[None], error: BudgetExceeded | None) -> None:

@@ -150,7 +150,7 @@ class Ledger:
             budgets, amount = held
             spent = budgeting.used(amount, done.cost if amount.usd else None, settled, usage)
             budgeting.release(budgets, amount, spent, row.at)
-            if self._book is not None:
+            if self._book is not None and row.id.startswith(self._prefix):  # a fork leaves its parent's rows alone
                 self._book.settle(done, amount)
         self._new.append(done)
         return done
