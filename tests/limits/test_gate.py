@@ -276,8 +276,10 @@ def test_a_wait_past_the_deadline_is_refused_at_once_with_figures() -> None:
         assert (caught.value.phase, caught.value.sent) == ("queue", False)
         assert caught.value.message == "the queue for test needs 60.2 s and the deadline leaves 20 s"
         assert caught.value.hint.startswith("0 waited before it (5 requests a minute).")
+        with pytest.raises(DeadlineExceeded, match="needs"):
+            await gate.turn(ONE, io, io.now() + 60.2)
         assert io.slept == []
-        await gate.turn(ONE, io, io.now() + 100)
+        await gate.turn(ONE, io, io.now() + 60.3)
         assert io.slept == [60.25]
 
     drive(scenario())
