@@ -22,6 +22,15 @@ _SALT = os.urandom(32)
 _ASCII = "Use printable ASCII, without line breaks."
 
 
+class Hidden(str):
+    """A secret that has to be looked for in texts, and so travels through frames that a traceback may show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 class Host:
     """One host's address and headers. The headers hold the key, so they show nowhere."""
 
@@ -32,7 +41,9 @@ class Host:
         self._headers = headers
         self._options = options
         self._lasting = tuple(
-            value.decode().removeprefix("Bearer ") for name, value in headers if any(word in name for word in _SECRET)
+            Hidden(value.decode().removeprefix("Bearer "))
+            for name, value in headers
+            if any(word in name for word in _SECRET)
         )
         self.secrets: tuple[str, ...] = self._lasting
         """What must show in no error and no log."""
@@ -87,7 +98,7 @@ class Host:
 
     def hide(self, *secrets: str) -> None:
         """Let secrets that came after the settings show in no error either, in the place of those before them."""
-        self.secrets = (*self._lasting, *secrets)
+        self.secrets = (*self._lasting, *map(Hidden, secrets))
 
     def bearing(self, request: HTTPRequest, token: str) -> HTTPRequest:
         """``request`` with ``token`` in the place of a key. From now on the token shows in no error either."""
