@@ -1,4 +1,4 @@
-"""The command line: ``llmsdk chat | complete | translate | answer | classify | models | doctor | trust | demo``."""
+"""The command ``llmsdk chat | complete | translate | answer | classify | models | usage | doctor | trust | demo``."""
 
 from __future__ import annotations
 

@@ -208,6 +208,28 @@ def models(
     show.models(provider, config)
 
 
+@app.command()
+def usage(
+    *,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="day, model, provider, operation or tag; may be repeated.", metavar="KEY"),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="From this day (UTC) on: 7d, today or 2026-11-29.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="A ledger's file; default: the configured one.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """What was used and what it cost, by day, model and tag."""
+    from llmsdk.cli import usage as page
+
+    if as_csv and as_json:
+        raise InputError("--csv and --json at once", argument="json", hint="Choose one.")
+    form = "csv" if as_csv else "json" if as_json else "page"
+    page.show(page.ledger(ledger, config), by or (), page.first_day(since), form)
+
+
 @app.command(name="doctor")
 def doctor_command(
     models: Annotated[
