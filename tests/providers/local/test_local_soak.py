@@ -196,9 +196,9 @@ async def test_512_cancelled_at_random_phases_leave_nothing(
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell a process its memory")
 def test_requests_in_a_row_leave_memory_flat() -> None:
-    """The short form of ``scripts/soak.py``, which runs 10,000."""
+    """The short form of ``scripts/soak/engine.py``, which runs 10,000."""
     pytest.importorskip("llguidance", reason="schemas need llguidance")
-    file = Path(__file__).parents[3] / "scripts" / "soak.py"
+    file = Path(__file__).parents[3] / "scripts" / "soak" / "engine.py"
     spec = importlib.util.spec_from_file_location("soak", file)
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,6 @@
 """Many requests in a row through ``local:pocket``: memory must stay flat, and nothing may be left behind.
 
-``python scripts/soak.py [REQUESTS]`` prints the resident memory as it goes, and ends with 1 if it has grown.
+``python scripts/soak/engine.py [REQUESTS]`` prints the resident memory as it goes, and ends with 1 if it has grown.
 """
 
 from __future__ import annotations
