@@ -28,7 +28,7 @@ from llmsdk.errors import (
 )
 from llmsdk.testing import Fault, FaultServer, faults
 
-ONCE = {"retry": {"attempts": 1}}
+ONCE = {"retry": {"attempts": 1}, "circuit": {"failures": 0}}
 
 
 def settled(error: LLMError) -> list[str]:
@@ -81,7 +81,7 @@ def test_F004_a_connection_that_went_stale_costs_nothing() -> None:
 def test_F020_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
     with FaultServer() as host, Client("openai:any", config=host.config()) as client:
         host.inject(faults.status(429, retry_after=86400))
-        with pytest.raises(RateLimited, match="after the deadline") as refused:
+        with pytest.raises(RateLimited, match="deadline") as refused:
             client.chat("x", deadline=5)
         assert (settled(refused.value), len(host.requests)) == (["none"], 1)
 
