@@ -423,20 +423,22 @@ def messages(argument: str, value: Any, system: str | None = None) -> tuple[Mess
     Raises:
         InputError: what is wrong, and in which message.
     """
-    from llmsdk.messages import checked, from_dict
-
-    items = [Message("user", value)] if isinstance(value, str) else _turns(argument, value)
-    turns = [
-        (checked if isinstance(item, Message) else from_dict)(item, f"{argument}[{index}]")
-        for index, item in enumerate(items)
-    ]
+    if isinstance(value, str):
+        turns = [Message("user", text(argument, value))]
+    else:
+        turns = [_turn(f"{argument}[{index}]", item) for index, item in enumerate(_turns(argument, value))]
     if not turns:
         raise InputError(f"{argument} is empty", argument=argument, hint="Pass a str or at least one message.")
-    for index, turn in enumerate(turns):
-        has_parts = not isinstance(turn.content, str) and bool(turn.content)
-        where = argument if isinstance(value, str) else f"{argument}[{index}]"
-        text(where, turn.text, empty=has_parts or turn.role == "assistant")
     return (Message("system", text("system", system)), *turns) if system is not None else tuple(turns)
+
+
+def _turn(where: str, item: Any) -> Message:
+    from llmsdk.messages import checked, from_dict
+
+    turn = (checked if isinstance(item, Message) else from_dict)(item, where)
+    has_parts = not isinstance(turn.content, str) and bool(turn.content)
+    text(where, turn.text, empty=has_parts or turn.role == "assistant")
+    return turn
 
 
 def _turns(argument: str, value: Any) -> list[Any]:

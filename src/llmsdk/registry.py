@@ -65,6 +65,10 @@ class Installed:
     origin: str
 
 
+MODELS = 1000
+"""Names of models whose targets are remembered."""
+
+
 class Registry:
     """The providers of one configuration. Every method may be called from any thread."""
 
@@ -73,6 +77,7 @@ class Registry:
         self._lock = Lock()
         self._providers: dict[str, Provider] = {}
         self._lent: set[str] = set()
+        self._resolved: dict[str, tuple[Target, ...]] = {}
         self._scan: tuple[EntryPoint, ...] | None = None
 
     # --- models -------------------------------------------------------------------------------------------------
@@ -87,7 +92,12 @@ class Registry:
         if not isinstance(model, str):
             hint = 'Pass "PROVIDER:MODEL", such as "local:pocket" or "local:/path/to/folder", or an alias.'
             raise InputError(f"model must be a str, not {type(model).__name__}", argument="model", hint=hint)
-        return tuple(self._targets(model, {}))
+        found = self._resolved.get(model)
+        if found is None:
+            found = tuple(self._targets(model, {}))
+            if len(self._resolved) < MODELS:
+                self._resolved[model] = found
+        return found
 
     def _targets(self, model: str, options: Mapping[str, Any]) -> Iterator[Target]:
         alias = self.config.models.get(model)

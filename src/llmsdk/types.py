@@ -7,7 +7,7 @@ Everything here is frozen data without behaviour that waits. A provider turns a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -201,18 +201,22 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        def plus(a: int | None, b: int | None) -> int | None:
-            return None if a is None and b is None else (a or 0) + (b or 0)
-
-        sums = {name: plus(getattr(self, name), getattr(other, name)) for name in _COUNTS}
-        return Usage(**sums, source=self.source if self.source == other.source else "mixed")
+        return Usage(
+            _plus(self.input_tokens, other.input_tokens),
+            _plus(self.output_tokens, other.output_tokens),
+            _plus(self.cached_input_tokens, other.cached_input_tokens),
+            _plus(self.cache_write_tokens, other.cache_write_tokens),
+            _plus(self.reasoning_tokens, other.reasoning_tokens),
+            self.source if self.source == other.source else "mixed",
+        )
 
     @property
     def text(self) -> str:
         return ""
 
 
-_COUNTS = tuple(f.name for f in fields(Usage) if f.name != "source")
+def _plus(a: int | None, b: int | None) -> int | None:
+    return None if a is None and b is None else (a or 0) + (b or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,17 +25,21 @@ def find(body: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+_CACHED = ("num_cached_tokens", "cached_tokens", "prompt_cache_hit_tokens")
+"""Where else hosts say how much of the prompt was cached; the later counts."""
+
+
 def read(figures: dict[str, Any]) -> tuple[Usage, list[str]]:
     """The usage, and what was wrong with the figures. An impossible one is clamped, or left out."""
     warnings: list[str] = []
     details, outcome = under(figures, "prompt_tokens_details"), under(figures, "completion_tokens_details")
-    cached = (details.get("cached_tokens"), figures.get("prompt_cache_hit_tokens"), figures.get("cached_tokens"))
+    cached = details.get("cached_tokens")
+    for name in () if cached else _CACHED:
+        cached = figures.get(name) or cached
     said = {
         "input_tokens": figures.get("prompt_tokens"),
         "output_tokens": figures.get("completion_tokens"),
-        "cached_input_tokens": next(
-            (value for value in (*cached, figures.get("num_cached_tokens")) if value), cached[0]
-        ),
+        "cached_input_tokens": cached,
         "cache_write_tokens": details.get("cache_write_tokens"),
         "reasoning_tokens": outcome.get("reasoning_tokens"),
     }

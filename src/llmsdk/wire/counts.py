@@ -30,6 +30,8 @@ def counts(said: Mapping[str, Any], warnings: list[str]) -> Usage:
 
 def clamped(usage: Usage, warnings: list[str]) -> Usage:
     """The usage with no part larger than what it is a part of."""
+    if usage.cached_input_tokens is usage.cache_write_tokens is usage.reasoning_tokens is None:
+        return usage
     parts: dict[str, Any] = dict(_excess(usage))
     for name, whole in parts.items():
         warnings.append(f"the provider reported more {name} ({getattr(usage, name)}) than the whole ({whole})")
