@@ -146,6 +146,7 @@ class CoreLink:
             # The library forgets a connection that fails during a SOCKS greeting.
             if response is None and limit.stream is not None and not self.http2:
                 await limit.stream.aclose()
+        assert response is not None
         headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
         return response.status, headers, self.body(response, limit, self.http2)
 

@@ -97,8 +97,8 @@ def _name(header: str) -> _Name | None:
     words = header.replace("rate-limit", "ratelimit").split("-")
     rest = [word for word in words if word not in _PREFIXES]
     field = next((word for word in rest if word in _FIELDS), "")
-    kinds = [_KINDS[word] for word in rest if word in _KINDS] or ["tokens" if "bysize" in header else "requests"]
-    kind: Kind = kinds[0]
+    unnamed: Kind = "tokens" if "bysize" in header else "requests"
+    kind = next((_KINDS[word] for word in rest if word in _KINDS), unnamed)
     if kind == "tokens" and (part := {"input", "output"}.intersection(rest)):
         kind = "input" if "input" in part else "output"
         rest = [word for word in rest if word not in part]

@@ -58,9 +58,11 @@ def _is_stale(error: LLMError) -> bool:
 
 def _delay(error: LLMError, number: int, call: Call) -> float | None:
     """Seconds to wait before the next attempt, or ``None`` if there must be none; the error's hint then says why."""
-    if call.delivered or (reason := _refusal(error, number, call)) is not None:
-        if not call.delivered and reason:
-            _noted(error, reason)
+    if call.delivered:
+        return None
+    if (refusal := _refusal(error, number, call)) is not None:
+        if refusal:
+            _noted(error, refusal)
         return None
     delay = max(_backoff(call.retry, number), getattr(error, "retry_after", None) or 0.0)
     if reason := _too_long(error, delay, call):

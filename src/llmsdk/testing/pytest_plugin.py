@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 if TYPE_CHECKING:
     from llmsdk.testing import Cassette, FaultServer, Scripted
+    from llmsdk.testing.cassette import Mode
 
 MODES = ("once", "replay", "record", "extend")
 
@@ -48,7 +49,8 @@ def llmsdk_cassette(request: pytest.FixtureRequest) -> Iterator[Cassette]:
 
     name = "".join(char if char.isalnum() or char in "-_." else "-" for char in request.node.name)
     path = request.path.parent / "cassettes" / request.path.stem / f"{name}.json"
-    with Cassette(path, mode=request.config.getoption("--llmsdk-cassettes")) as cassette:
+    mode = cast("Mode", request.config.getoption("--llmsdk-cassettes"))
+    with Cassette(path, mode=mode) as cassette:
         yield cassette
 
 
