@@ -9,6 +9,7 @@ from typing import Any
 
 from llmsdk.errors import ConfigError, LLMError, MissingExtra, MissingKey, Unauthorized
 from llmsdk.io import IO
+from llmsdk.io.apart import apart
 from llmsdk.wire.host import fault_of
 from llmsdk_providers.bedrock.settings import VARIABLE, Settings
 
@@ -61,12 +62,18 @@ class Chain:
         try:
             with self._lock:  # threads that come at once share what the first of them finds
                 found = self._found = self._found or self._load()
-            held = found.get_frozen_credentials()
+            return _frozen(found)
         except LLMError:
             raise
         except Exception as error:  # noqa: BLE001 - its words may be those of a program that prints credentials
             raise self._failed(type(error).__name__) from None
-        return Credentials(held.access_key, held.secret_key, held.token)
+
+    def current(self) -> Credentials | None:
+        """What was found, unless it has to be renewed."""
+        found = self._found
+        if found is None or getattr(found, "refresh_needed", bool)():
+            return None
+        return _frozen(found)
 
     def forget(self) -> None:
         """Look anew at the next request: what was found has been refused."""
@@ -89,6 +96,12 @@ class Chain:
         if kind == "PartialCredentialsError":
             return MissingKey("half of an AWS access key is missing", hint=_WAYS)
         return Unauthorized(f"the credentials of AWS cannot be had: {kind}", hint=HINT)
+
+
+def _frozen(found: Any) -> Credentials:
+    """What botocore holds, as it is now."""
+    held = found.get_frozen_credentials()
+    return Credentials(held.access_key, held.secret_key, held.token)
 
 
 Source = Credentials | Chain
@@ -122,9 +135,12 @@ def _explicit(name: str, given: dict[str, str], profile: str | None) -> Credenti
 
 
 async def fetch(source: Source, io: IO) -> Credentials:
-    """Credentials that hold. No loop waits for what blocks.
+    """Credentials that hold. No loop waits for what blocks, and no call longer than its deadline.
 
     Raises:
         MissingKey, ConfigError, Unauthorized: see ``Chain``.
+        TimedOut, DeadlineExceeded: they did not come in time.
     """
-    return source if isinstance(source, Credentials) else await io.run(source)
+    if isinstance(source, Credentials):
+        return source
+    return source.current() or await io.wait(apart(source))

@@ -7,9 +7,12 @@ price, unless the settings of the provider say whose prices hold.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from llmsdk.results import Attempt
@@ -48,12 +51,37 @@ def dollars(tariff: str, model: str, usage: Usage | None, at: float) -> Decimal 
         cache_write_tokens=usage.cache_write_tokens,
     )
     when = datetime.fromtimestamp(at, UTC)
-    calc = genai_prices.calc_price
     try:
-        if "://" in tariff:
-            found = calc(counted, model, provider_api_url=tariff, genai_request_timestamp=when)
-        else:
-            found = calc(counted, model, provider_id=tariff, genai_request_timestamp=when)
+        vendor = _vendor(tariff) if "://" in tariff else tariff
+        found = genai_prices.calc_price(counted, model, provider_id=vendor, genai_request_timestamp=when)
     except (LookupError, ValueError):  # no such provider or model; or counts that its table cannot price
         return None
     return found.total_price
+
+
+@lru_cache(maxsize=256)
+def _vendor(url: str) -> str:
+    """Whose address it is.
+
+    The tables compare no more than the beginning of an address, in which a stranger's may look like a vendor's
+    (``api.openai.com.evil.example``, ``evil.example/x.googleapis.com``). Here what matches must end where the name of
+    the host does, or behind it, and no dot of a path is read as one of a host.
+
+    Raises:
+        LookupError: nobody's that has prices.
+    """
+    from genai_prices.data_snapshot import get_snapshot
+
+    parts = urlsplit(url)
+    host = f"{parts.scheme}://{parts.hostname or ''}"
+    place = host + parts.path.replace(".", "_")
+    for vendor in get_snapshot().providers:
+        if (match := re.match(vendor.api_pattern, place)) and _is_whole(host, match.end()):
+            return vendor.id
+    raise LookupError(url)
+
+
+def _is_whole(host: str, end: int) -> bool:
+    """Whether a match up to ``end`` is all of a host. One vendor's stops before the last label, ``.ai`` or ``.cn``."""
+    rest = host[end:]
+    return not rest or (host[end - 1] == "." and "." not in rest)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from llmsdk.errors import LLMError, Unauthorized
 from llmsdk.io import IO
+from llmsdk.io.apart import apart
 from llmsdk.wire.host import fault_of
 
 Source = Callable[[], str]
@@ -16,13 +17,14 @@ _HINT = "token_provider= is a function without arguments that returns a valid to
 
 
 async def fetch(source: Source, io: IO) -> str:
-    """A token. The source may block; no loop waits for it.
+    """A token. The source may block: no loop waits for it, and no call longer than its deadline.
 
     Raises:
+        TimedOut, DeadlineExceeded: it did not come in time.
         Unauthorized: the source failed, or gave what is no token. No text shows it.
     """
     try:
-        token = await io.run(source)
+        token = await io.wait(apart(source))
     except LLMError:
         raise
     except Exception as error:

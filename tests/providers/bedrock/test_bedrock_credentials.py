@@ -19,7 +19,7 @@ from recorded import folded
 from servers.bedrock_server import REGION, BedrockServer
 
 from llmsdk import AsyncClient, Client
-from llmsdk.errors import ConfigError, LLMError, MissingExtra, MissingKey, Unauthorized
+from llmsdk.errors import ConfigError, DeadlineExceeded, LLMError, MissingExtra, MissingKey, Unauthorized
 from llmsdk.io.fake import FakeIO
 from llmsdk.io.loop import LoopIO
 from llmsdk.types import Message, Request
@@ -212,6 +212,35 @@ def test_no_loop_waits_for_them() -> None:
 
     anyio.run(ask)
     assert seen != [threading.current_thread()]
+
+
+def test_a_look_up_that_hangs_ends_with_the_deadline(server: BedrockServer, home: Path) -> None:
+    """A role that nobody answers for. The call ends, on every face, and nothing was sent."""
+    (home / "config").write_text("[profile slow]\ncredential_process = sleep 20\n", "utf-8")
+    with Client(**configured(server, profile="slow", region=REGION)) as client:
+        with pytest.raises(DeadlineExceeded):
+            client.chat("Hello!", deadline=0.2)
+        assert [row.settled for row in client.ledger.rows] == ["none"]
+    assert server.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_token_that_does_not_come_ends_with_the_deadline(server: BedrockServer) -> None:
+    given = threading.Event()
+
+    def source() -> str:
+        given.wait(20)
+        return "late"
+
+    table = {"project": "p", "base_url": server.origin, "token_provider": source}
+    async with AsyncClient("vertex:gemini-2.5-flash", config={"providers": {"vertex": table}}) as client:
+        with pytest.raises(DeadlineExceeded):
+            await client.chat("Hello!", deadline=0.2)
+        with anyio.move_on_after(0.2) as scope:
+            await client.chat("Hello!")
+        assert scope.cancelled_caught
+    given.set()
+    assert server.requests == []
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
