@@ -143,4 +143,5 @@ async def fetch(source: Source, io: IO) -> Credentials:
     """
     if isinstance(source, Credentials):
         return source
-    return source.current() or await io.wait(apart(source))
+    held = source.current()
+    return held if held is not None else await io.wait(apart(source))
