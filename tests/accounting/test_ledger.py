@@ -108,11 +108,14 @@ def test_sums_are_those_of_the_rows_however_few_are_kept(rows: list[Any], keep: 
         assert list(ledger.rows) == done[-len(ledger.rows) :] if ledger.rows else not done
 
 
-def test_rows_beyond_those_kept_are_summed_up() -> None:
+@pytest.mark.parametrize("reads", [False, True], ids=["unread", "read after each row"])
+def test_rows_beyond_those_kept_are_summed_up(reads: bool) -> None:
     ledger = Ledger()
     for _ in range(module.KEEP + 2 * module.CHUNK + 5):
         row = reserve(ledger, tariff="local")
         ledger.settle(row, "exact", Usage(1, 1), seconds=0.0)
+        if reads:
+            assert ledger.usage
     assert len(ledger._rows) + len(ledger._new) < module.KEEP + 2 * module.CHUNK
     assert ledger.total.requests == module.KEEP + 2 * module.CHUNK + 5
 

@@ -86,7 +86,7 @@ class Ledger:
             BudgetExceeded: one of the budgets does not allow it.
             ConfigError: a budget in dollars, and the price of the model is not known.
         """
-        if len(self._new) >= CHUNK:
+        if len(self._new) + len(self._rows) >= KEEP + CHUNK:  # whoever reads `rows` moves them from one to the other
             await self._tidy(io)
         number = f"{self._prefix}-{next(self._numbers)}"
         row = Attempt(number, provider, model, operation, time.time(), bound.total_tokens, tags=tags, tariff=tariff)

@@ -184,7 +184,10 @@ RECURSION = "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{%
     [
         (LOOP, "still running"),
         (RECURSION, "still running"),
-        ("{% for a in range(99999) %}x{% endfor %}", "characters"),
+        (
+            "{% for a in range(99999) %}x{% endfor %}",
+            "characters|still running",
+        ),  # whichever a busy machine meets first
         ("{{ messages.__class__.__mro__ }}", "unsafe|undefined"),
         ("{{ messages.append(messages[0]) }}", "append"),
         ("{% set x = messages[0].update({'role': 'system'}) %}", "update"),

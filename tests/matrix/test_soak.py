@@ -1,0 +1,34 @@
+"""Short forms of ``scripts/soak/calls.py``: the ledger says what the host knows, and cancelled calls leave nothing."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILE = Path(__file__).parents[2] / "scripts" / "soak" / "calls.py"
+
+
+@pytest.fixture
+def soak(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(FILE.parent))  # the process of the host imports it too
+    return importlib.import_module(FILE.stem)
+
+
+@pytest.mark.anyio
+async def test_the_ledger_says_what_the_host_knows(soak: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "BATCH", 600)
+    found = await soak.books(600, show=False)
+    assert found["wrong"] == 0
+    assert found["exact"] > 500
+    assert found["estimated"] > 0
+    assert found["upper_bound"] > 0
+
+
+@pytest.mark.anyio
+async def test_cancelled_calls_leave_the_pool_whole(soak: Any) -> None:
+    found = await soak.cancels(600)
+    assert (found["calls"], found["afterwards"]) == (600, 40)
+    assert found["open rows"] == found["connections left"] == 0
