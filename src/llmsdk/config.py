@@ -31,7 +31,7 @@ from llmsdk.errors import ConfigError, InputError
 from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
-from llmsdk.options import TEXT, request_fields
+from llmsdk.options import TEXT, CallSettings, call_settings, request_fields
 from llmsdk.pipeline import CachePolicy, RetryPolicy
 from llmsdk.toml import Key
 from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
@@ -99,7 +99,7 @@ def _unlimited(value: float | None) -> float | None:
 Seconds = Annotated[float | None, Field(gt=0), AfterValidator(_unlimited)]
 Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _RETRY, _TIMEOUTS, _CACHE, _CIRCUIT = RetryPolicy(), Timeouts(), CachePolicy(), CircuitPolicy()
-SAMPLING = (TEXT | {"reasoning"}) - {"extra", "idempotency_key", "n", "echo"}
+FOR_ALIASES = (TEXT | {"reasoning", "restart"}) - {"extra", "idempotency_key", "n", "echo"}
 """The options that an alias may set."""
 
 
@@ -367,13 +367,14 @@ def _alias(name: str, item: _Value) -> ModelAlias:
 
 def _options(key: Key, table: dict[str, Any], source: str) -> dict[str, Any]:
     for name in table:
-        if name not in SAMPLING:
-            raise unknown((*key, name), SAMPLING | {"model"}, source)
+        if name not in FOR_ALIASES:
+            raise unknown((*key, name), FOR_ALIASES | {"model"}, source)
     bias = table.get("logit_bias")
     if isinstance(bias, Mapping):  # TOML has no keys but strings
         table["logit_bias"] = {int(k) if str(k).isdecimal() else k: value for k, value in bias.items()}
     try:
         request_fields(table)
+        call_settings({name: table[name] for name in table if name == "restart"}, CallSettings())
     except InputError as error:
         raise ConfigError(f"{_place(source, key)}: {error.message}", hint=error.hint, key=".".join(key)) from error
     return table

@@ -1,4 +1,4 @@
-"""What both clients share: from a verb's arguments to a task run down a line, with fallback, batches and streams.
+"""What both clients share: from a verb's arguments to the lines of a task, batches, and what is not text.
 
 Everything is ``async def`` over an ``IO`` and knows neither loops nor threads. ``llmsdk.client`` puts the two faces
 on it.
@@ -11,26 +11,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llmsdk import health
 from llmsdk import options as opts
 from llmsdk.accounting.budget import entered
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.cache import Cache
-from llmsdk.errors import (
-    CircuitOpen,
-    ClientClosed,
-    ConfigError,
-    InputError,
-    LLMError,
-    QuotaExhausted,
-    RuntimeFault,
-    Transient,
-    Unsupported,
-)
+from llmsdk.errors import ClientClosed, ConfigError, InputError, LLMError
+from llmsdk.fallback import Flow, first
 from llmsdk.health import Health
-from llmsdk.io import IO, closing
+from llmsdk.io import IO
 from llmsdk.limits import Limiter, Limits, shared
 from llmsdk.pipeline import Handler, Tracer, compose
 from llmsdk.pipeline.attempt import attempt
@@ -41,8 +32,8 @@ from llmsdk.pipeline.retry import retry
 from llmsdk.pipeline.trace import trace
 from llmsdk.provider import Counts, CountsExactly, Embeds, Lists, Provider
 from llmsdk.results import Attempt, Batch, Embeddings, Result
-from llmsdk.tasks import Question, Show, Task, follow
-from llmsdk.types import Event, Model, Request, TextDelta, TokenCount
+from llmsdk.tasks import Question, Task
+from llmsdk.types import Event, Model, Request, TokenCount
 
 if TYPE_CHECKING:
     from llmsdk.config import Config
@@ -213,6 +204,8 @@ class Core:
         provider = self.shared.registry.provider(target.provider_name)
         unfit = {"echo"} if verb in ("complete", "chat") else MANY_TEXTS
         chosen = {**opts.checked(target.options), **fields}
+        if settings.restart is None and "restart" in target.options:
+            settings = replace(settings, restart=target.options["restart"])
         return Line(
             provider=provider,
             model=target.model,
@@ -256,7 +249,7 @@ class Core:
 
     def run(self, verb: str, task: Task[R], given: Mapping[str, Any], io: IO) -> Coroutine[Any, Any, R]:
         """Run one task on the first model that can. Arguments are checked at once, not when it is awaited."""
-        return _first(self.lines(verb, given, io), task)
+        return first(self.lines(verb, given, io), task)
 
     def flow(self, verb: str, question: Question[R], given: Mapping[str, Any], io: IO) -> Flow[R]:
         """One streamed question, checked and not yet asked."""
@@ -394,28 +387,6 @@ def _limiter(provider: Provider, limits: Limits | None) -> Limiter | None:
     return Limiter(provider.name, limits, learns=False) if limits is not None else None
 
 
-async def _first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:
-    for make in lines[:-1]:
-        try:
-            return await _on(make(), task)
-        except LLMError as error:
-            if not may_fall_back(error):
-                raise
-    return await _on(lines[-1](), task)
-
-
-async def _on(line: Line, task: Task[R]) -> R:
-    try:
-        return await task.run(line)
-    except LLMError as error:
-        raise line.attach(error) from error.__cause__
-
-
-def may_fall_back(error: LLMError) -> bool:
-    """Whether another model may do better: this one is out of reach, not the request at fault."""
-    return isinstance(error, Transient | QuotaExhausted | RuntimeFault | Unsupported | CircuitOpen)
-
-
 def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides of the configuration that say where the client's own provider is."""
     name, colon, _ = model.partition(":") if isinstance(model, str) else ("", "", "")
@@ -423,56 +394,3 @@ def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
         hint = 'Write Client("openai:MODEL", base_url=...), or put them into llmsdk.toml.'
         raise ConfigError(f"{min(host)}= needs a model written as PROVIDER:MODEL", hint=hint)
     return {"providers": {name: dict(host)}}
-
-
-# --- streams ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Flow(Generic[R]):
-    """One streamed question: its events, and its result when they have ended."""
-
-    verb: str
-    lines: Sequence[Callable[[], Line]] = field(repr=False)
-    question: Question[R] = field(repr=False)
-    result: R | None = None
-
-    async def events(self) -> AsyncIterator[Event]:
-        """The events of the first model that answers. After its first content no other is asked."""
-        for number, make in enumerate(self.lines, start=1):
-            line, last = make(), number == len(self.lines)
-            try:
-                call, stream = line.stream(replace(self.question.ask(line), stream=True))
-            except LLMError as error:
-                if not last and may_fall_back(error):
-                    continue
-                raise line.attach(error) from error.__cause__
-            question: Question[R] | None = self.question
-            delivered = False
-            try:
-                while question is not None:
-                    asked, show = question, question.show(line)
-                    async with closing(stream), closing(_shown(stream, show) if show else stream) as shown:
-                        async for event in shown:
-                            delivered = delivered or call.delivered
-                            yield event
-                    question = await follow(asked, call.reply, line)
-                    if question is None:
-                        self.result = asked.read(call.reply, line)
-                        return
-                    call, stream = line.stream(replace(question.ask(line), stream=True))
-            except LLMError as error:
-                if not last and may_fall_back(error) and not (delivered or call.delivered):
-                    continue
-                raise line.attach(error) from error.__cause__
-
-
-async def _shown(stream: AsyncIterator[Event], show: Show) -> AsyncIterator[Event]:
-    """The stream with its text as the caller is to see it."""
-    async for event in stream:
-        if type(event) is not TextDelta:
-            yield event
-        elif text := show(event.text):
-            yield TextDelta(text, event.index, event.logprobs)
-    if text := show(""):
-        yield TextDelta(text)

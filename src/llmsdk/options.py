@@ -30,6 +30,9 @@ class Defaults(TypedDict, total=False):
     """How many attempts in all, or a mapping with ``attempts``, ``base``, ``cap``, ``unknown`` and ``patience``."""
     retry_unknown: bool
     """Also retry what may have run, and so may be billed twice."""
+    restart: bool
+    """When a reply breaks off after its first piece, ask the next model of the alias too; a stream then has a ``Reset``
+    first. What came before is billed all the same."""
     budget: Budget | float | None
     """What may be used up before anything more is refused: dollars, or a ``Budget``. One of a client holds for all its
     calls, beside those of the calls themselves."""
@@ -96,7 +99,7 @@ class ClientOptions(Defaults, total=False):
 
 
 CALL = frozenset(
-    {"model", "timeout", "deadline", "retry", "retry_unknown", "budget", "cache", "tags", "on_unsupported"}
+    {"model", "timeout", "deadline", "retry", "retry_unknown", "restart", "budget", "cache", "tags", "on_unsupported"}
 )
 BATCH = frozenset({"errors", "concurrency", "progress"})
 TEXT = frozenset(Options.__annotations__) - CALL - BATCH
@@ -111,6 +114,8 @@ class CallSettings:
     """Seconds from now."""
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    restart: bool | None = None
+    """Whether to go on with the next model after content; ``None`` as the alias says."""
     budgets: tuple[Budget, ...] = ()
     """All that the call is charged to."""
     cache: CachePolicy = CachePolicy()
@@ -148,6 +153,8 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
         changes["timeouts"] = _timeouts(options["timeout"], base.timeouts)
     if "retry" in options or "retry_unknown" in options:
         changes["retry"] = _retry(options, base.retry)
+    if "restart" in options:
+        changes["restart"] = _boolean("restart", options["restart"])
     if options.get("budget") is not None:
         changes["budgets"] = (*base.budgets, Budget.of(options["budget"]))
     if "cache" in options:

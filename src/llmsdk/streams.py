@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
-from llmsdk.core import Flow
 from llmsdk.errors import InputError
+from llmsdk.fallback import Flow
 from llmsdk.io.drive import Steps
 from llmsdk.io.pools import current_loop, later
 from llmsdk.results import Result

@@ -326,7 +326,16 @@ class Output:
         return ""
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | Usage | Info | Finish | Output
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """All that has come so far is void: it broke off, and the next model begins anew. Only with ``restart=True``."""
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
+Event = TextDelta | ReasoningDelta | ToolCallDelta | Usage | Info | Finish | Output | Reset
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,11 @@ LAYERS = {
     "toml": "errors",
     "config": "errors io accounting limits health options pipeline toml trust",
     "registry": "errors provider config",
-    "core": "types errors io results provider accounting cache limits health options pipeline pipeline.* tasks",
+    "fallback": "types errors io results pipeline pipeline.* tasks",
+    "core": "types errors io results provider accounting cache limits health options pipeline pipeline.* tasks"
+    " fallback",
     "explain": "types provider accounting pipeline",
-    "streams": "types errors io results core",
+    "streams": "types errors io results fallback",
     "telemetry": "types errors",
     "client": "types errors io results provider accounting options pipeline pipeline.* tasks core streams",
 }

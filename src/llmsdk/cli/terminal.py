@@ -12,6 +12,7 @@ from rich.markup import escape
 from llmsdk.cli.words import in_shell, told
 from llmsdk.errors import InputError, LLMError
 from llmsdk.results import Result
+from llmsdk.types import Reset
 
 Ask = Callable[[bool], Any]
 """Asks the client: a stream with ``True``, the whole result with ``False``."""
@@ -65,15 +66,24 @@ def tell(ask: Ask, *, as_json: bool) -> Any:
     clean = printable if sys.stdout.isatty() else str
     with ask(True) as stream:
         for event in stream:
+            if type(event) is Reset:
+                caution("the reply broke off; the next model begins anew")
+                last = _closed(last)
             if text := clean(event.text):
                 sys.stdout.write(text)
                 sys.stdout.flush()
                 last = text
         result = stream.result
-    if not last.endswith("\n"):
-        print(flush=True)
+    _closed(last)
     about(result)
     return result
+
+
+def _closed(last: str) -> str:
+    """End the line that was printed last."""
+    if not last.endswith("\n"):
+        print(flush=True)
+    return "\n"
 
 
 def about(result: Result) -> None:

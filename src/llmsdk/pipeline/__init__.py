@@ -4,7 +4,7 @@
 
 A handler turns a ``Call`` into events. ``retry`` is the only place that decides whether something is asked again,
 ``attempt`` the only one that writes the ledger. The deadline is no layer: ``Clock`` holds it below every wait, and
-``retry`` starts nothing that it would cut. Fallback is above the task (``llmsdk.core``), since another model may
+``retry`` starts nothing that it would cut. Fallback is above the task (``llmsdk.fallback``), since another model may
 need another prompt.
 """
 
