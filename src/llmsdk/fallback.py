@@ -5,8 +5,9 @@ It stands above the tasks, since another model may need another prompt.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Generic, TypeVar
 
 from llmsdk.errors import (
@@ -30,14 +31,25 @@ R = TypeVar("R", bound=Result)
 
 async def first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:
     """The result of a task on the first model that can."""
-    for make in lines[:-1]:
-        line = make()
+    turns = _in_turn(lines)
+    for line in islice(turns, len(lines) - 1):
         try:
             return await _on(line, task)
         except LLMError as error:
             if not (may_fall_back(error) or _may_restart(error, line)):
                 raise
-    return await _on(lines[-1](), task)
+    return await _on(next(turns), task)
+
+
+def _in_turn(lines: Sequence[Callable[[], Line]]) -> Iterator[Line]:
+    """The lines, each made when it is its turn. The deadline of the first is that of the whole call."""
+    line = lines[0]()
+    deadline = line.deadline
+    yield line
+    for make in lines[1:]:
+        line = make()
+        line.deadline = deadline
+        yield line
 
 
 async def _on(line: Line, task: Task[R]) -> R:
@@ -68,8 +80,7 @@ class Flow(Generic[R]):
 
     async def events(self) -> AsyncIterator[Event]:
         """The events of the first model that answers. After its first content another is asked only by option."""
-        for number, make in enumerate(self.lines, start=1):
-            line = make()
+        for number, line in enumerate(_in_turn(self.lines), start=1):
             question: Question[R] | None = self.question
             call: Call | None = None
             told = False

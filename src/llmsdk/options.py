@@ -31,8 +31,7 @@ class Defaults(TypedDict, total=False):
     retry_unknown: bool
     """Also retry what may have run, and so may be billed twice."""
     restart: bool
-    """When a reply breaks off after its first piece, ask the next model of the alias too; a stream then has a ``Reset``
-    first. What came before is billed all the same."""
+    """Ask the next model of an alias also where a reply broke off after its first piece; a stream has a ``Reset``."""
     budget: Budget | float | None
     """What may be used up before anything more is refused: dollars, or a ``Budget``. One of a client holds for all its
     calls, beside those of the calls themselves."""

@@ -12,7 +12,20 @@ from servers.brain import Knowledge
 from servers.openai_server import KEY, OpenAIServer
 
 from llmsdk import AsyncClient, Client
-from llmsdk.errors import ConfigError, Disconnected, InputError, InvalidRequest, LLMError, StreamInterrupted
+from llmsdk.core import Core
+from llmsdk.errors import (
+    ConfigError,
+    Disconnected,
+    InputError,
+    InvalidRequest,
+    LLMError,
+    QuotaExhausted,
+    RateLimited,
+    StreamInterrupted,
+)
+from llmsdk.io.drive import drive
+from llmsdk.io.fake import FakeIO
+from llmsdk.tasks import complete
 from llmsdk.types import Event, Reset, TextDelta
 
 BEGUN = b'data: {"choices": [{"index": 0, "delta": {"content": "Once upon"}}]}\n\n'
@@ -157,6 +170,30 @@ def test_what_no_other_model_mends_ends_it() -> None:
     events, error = streamed([TextDelta("a"), InvalidRequest("no")], says("never"))
     assert kinds(events) == ["a"]
     assert isinstance(error, InvalidRequest)
+
+
+@pytest.mark.parametrize("verb", ["run", "flow"])
+def test_the_deadline_is_one_for_all_models(verb: str) -> None:
+    io = FakeIO()
+
+    def slow(request: Any) -> list[Any]:
+        io.advance(8)
+        return [QuotaExhausted("no money")]
+
+    providers = [Scripted(slow, name="a"), Scripted([RateLimited("later", retry_after=5)], says("never"), name="b")]
+    c = Core.build("smart", {"models": {"smart": ["a:m", "b:m"]}}, providers, {"retry": 2})
+
+    async def ask() -> None:
+        if verb == "run":
+            await c.run("complete", complete.check("x"), {"deadline": 10}, io)
+        else:
+            async for _ in c.flow("complete", complete.check("x"), {"deadline": 10}, io).events():
+                pass
+
+    with pytest.raises(RateLimited, match="later") as caught:
+        drive(ask())
+    assert "the deadline leaves 2 s" in caught.value.hint
+    assert io.slept == []
 
 
 def test_it_is_checked_before_anything_is_asked() -> None:
