@@ -101,7 +101,7 @@ class _Span:
     __slots__ = ("_common", "_telemetry", "span")
 
     def __init__(self, telemetry: OpenTelemetry, span: Any, common: Mapping[str, Any] | None) -> None:
-        self.span = span
+        self.span: Any = span
         self._telemetry = telemetry
         self._common = common
 

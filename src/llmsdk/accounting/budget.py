@@ -80,16 +80,16 @@ class Budget:
         tag: str | None = None,
         unpriced: Literal["refuse", "allow"] = "refuse",
     ) -> None:
-        self.usd = None if usd is None else _dollars(usd)
-        self.tokens = _count("tokens", tokens)
-        self.requests = _count("requests", requests)
+        self.usd: Decimal | None = None if usd is None else _dollars(usd)
+        self.tokens: int | None = _count("tokens", tokens)
+        self.requests: int | None = _count("requests", requests)
         if self.usd is None and self.tokens is None and self.requests is None:
             raise InputError("a budget without a limit", argument="budget", hint="Pass Budget(usd=1), for instance.")
-        self.per = _one_of("per", per, (None, "day", "month"))
-        self.unpriced = _one_of("unpriced", unpriced, ("refuse", "allow"))
+        self.per: Period | None = _one_of("per", per, (None, "day", "month"))
+        self.unpriced: Literal["refuse", "allow"] = _one_of("unpriced", unpriced, ("refuse", "allow"))
         if tag is not None and not (isinstance(tag, str) and tag):
             raise InputError("tag is no tag", argument="tag", hint='Pass a word, such as tag="nightly".')
-        self.tag = tag
+        self.tag: str | None = tag
         self._spent = self._reserved = NOTHING
         self._period = ""
 

@@ -119,8 +119,8 @@ class Sized:
 
     def __init__(self, length: int) -> None:
         self._left = length
-        self.done = length == 0
-        self.extra = False
+        self.done: bool = length == 0
+        self.extra: bool = False
 
     def feed(self, data: bytes) -> bytes:
         self._left -= len(data)
@@ -139,7 +139,8 @@ class Endless:
     __slots__ = ("done", "extra")
 
     def __init__(self) -> None:
-        self.done = self.extra = False
+        self.done: bool = False
+        self.extra: bool = False
 
     def feed(self, data: bytes) -> bytes:
         return data
@@ -159,7 +160,8 @@ class Chunked:
         self._rest = b""
         """A line that has not come whole."""
         self._trailer = False
-        self.done = self.extra = False
+        self.done: bool = False
+        self.extra: bool = False
 
     def feed(self, data: bytes) -> bytes:
         if self._rest:

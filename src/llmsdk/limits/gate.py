@@ -21,12 +21,12 @@ class Ticket:
     __slots__ = ("admitted", "ahead", "cost", "number", "process", "sent", "woken")
 
     def __init__(self, cost: Cost, process: int) -> None:
-        self.cost = cost
-        self.process = process
-        self.number = -1
+        self.cost: Cost = cost
+        self.process: int = process
+        self.number: int = -1
         self.admitted: float | None = None
-        self.sent = NONE
-        self.ahead = 0
+        self.sent: Cost = NONE
+        self.ahead: int = 0
         """How many waited before it when it came."""
         self.woken: Future[None] | None = None
         """Done when it should look again."""

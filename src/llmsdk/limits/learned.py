@@ -47,7 +47,7 @@ class Left(Rule):
 
     def __init__(self) -> None:
         self._told: dict[tuple[Kind, float | None], _Told] = {}
-        self.sent = NONE
+        self.sent: Cost = NONE
         """All that was let through."""
 
     def __str__(self) -> str:

@@ -94,7 +94,7 @@ class Window(Rule):
 
     def __init__(self, kind: Kind, limit: float = math.inf) -> None:
         self.kind: Kind = kind
-        self.limit = limit
+        self.limit: float = limit
         self._index = KINDS.index(kind)
         self._steps: deque[list[float]] = deque()
         """``[until when it counts, how much]``."""
@@ -152,7 +152,7 @@ class Slots(Rule):
     __slots__ = ("_busy", "limit")
 
     def __init__(self, limit: float = math.inf) -> None:
-        self.limit = limit
+        self.limit: float = limit
         self._busy = 0
 
     def __str__(self) -> str:
@@ -177,7 +177,7 @@ class Pause(Rule):
     __slots__ = ("until",)
 
     def __init__(self) -> None:
-        self.until = -math.inf
+        self.until: float = -math.inf
 
     def __str__(self) -> str:
         return "the host asked to wait"
@@ -202,7 +202,7 @@ class Pace(Rule):
     """Seconds in which half a rate grows to the whole again."""
 
     def __init__(self) -> None:
-        self.rate = math.inf
+        self.rate: float = math.inf
         self._next = -math.inf
         self._peak = math.inf
         self._grown = 0.0

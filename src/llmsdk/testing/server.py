@@ -63,14 +63,14 @@ class HTTPServer:
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Received] = []
-        self.connections = 0
+        self.connections: int = 0
         """How many were ever opened."""
-        self.open_connections = 0
+        self.open_connections: int = 0
         self.always: Fault = NO_FAULT
         """How a request is answered that no fault was injected for."""
-        self.gzip = False
+        self.gzip: bool = False
         """Compress for clients that accept it."""
-        self.pause = 0.0
+        self.pause: float = 0.0
         """Seconds between the pieces of a stream, where no fault says otherwise."""
         self.failures: list[str] = []
         """Faults of the server itself. Leaving the context raises them."""
