@@ -97,7 +97,7 @@ def _name(header: str) -> _Name | None:
     words = header.replace("rate-limit", "ratelimit").split("-")
     rest = [word for word in words if word not in _PREFIXES]
     field = next((word for word in rest if word in _FIELDS), "")
-    named = [_KINDS[word] for word in rest if word in _KINDS]
+    named: list[Kind] = [_KINDS[word] for word in rest if word in _KINDS]
     kind: Kind = named[0] if named else "tokens" if "bysize" in header else "requests"
     if kind == "tokens" and (part := {"input", "output"}.intersection(rest)):
         kind = "input" if "input" in part else "output"
