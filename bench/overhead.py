@@ -66,9 +66,10 @@ ROWS: Mapping[str, tuple[str, Sequence[str]]] = {
 DISTRIBUTION = {"pydantic-ai": "pydantic-ai-slim", "llmsdk.io": "llmsdk", "llmsdk over httpx2": "llmsdk"}
 NOTE = """\
 Microseconds of the client process's CPU for {unit}, the least of all rounds ({rounds}), and the median ratio to bare
-httpx2 in the same round. Plain HTTP kept alive on loopback, server and client in processes of their own on a core each, each
-client in an environment of its own and alive through all rounds, which go through the clients in turn; every answer is
-checked, and what is not there after {patience} s in a wave of calls in flight is unfinished (the number of all rounds). `-`: no such mode, or none finished.
+httpx2 in the same round. Plain HTTP kept alive on loopback, server and client in processes of their own on a core each,
+each client in an environment of its own and alive through all rounds, which go through the clients in turn; every
+answer is checked, and what is not there after {patience} s in a wave of calls in flight is unfinished (the number of
+all rounds). `-`: no such mode, or none finished.
 {more}"""
 OF_CALLS = """\
 Bare clients post a dict and read `choices[0]`, without types, retries, usage, ledger or deadline, and may open 2000
