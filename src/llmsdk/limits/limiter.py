@@ -133,4 +133,10 @@ def shared(account: str, name: str, limits: Limits | None = None) -> Limiter:
     return found
 
 
-__all__ = ["UNLIMITED", "Limiter", "Limits", "Pass", "shared"]
+def forget() -> None:
+    """Begin anew with every account. Clients that are there already keep what they know."""
+    with _lock:
+        _accounts.clear()
+
+
+__all__ = ["UNLIMITED", "Limiter", "Limits", "Pass", "forget", "shared"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
+from llmsdk import health, limits
 from llmsdk.client import AsyncClient, Client
 from llmsdk.io import IO, closing
 from llmsdk.testing.conformance.backend import Backend, Fault, HTTPAnswer, NotOffered, Received, Said
@@ -136,9 +137,12 @@ class Stage:
         return self.provider.capabilities(self.model)
 
     def client(self, **options: Any) -> Client:
+        """A client that knows nothing of what others have met at this host."""
+        _forget()
         return Client(f"{NAME}:{self.model}", config={}, provider=self.provider, **{**OPTIONS, **options})
 
     def async_client(self, **options: Any) -> AsyncClient:
+        _forget()
         return AsyncClient(f"{NAME}:{self.model}", config={}, provider=self.provider, **{**OPTIONS, **options})
 
     # --- what the host says -------------------------------------------------------------------------------------
@@ -179,6 +183,12 @@ class Stage:
 
 def _nothing(request: Received) -> HTTPAnswer:
     raise NotOffered("nothing was to be said yet")
+
+
+def _forget() -> None:
+    """Each rule meets the host anew: it is not held back by the refusals, or the faults, of those before."""
+    health.forget()
+    limits.forget()
 
 
 def _close(provider: Any) -> None:
