@@ -68,8 +68,16 @@ class Engine:
     ends that work alone. Should the thread itself end, every work ends with ``EngineDead``.
     """
 
-    def __init__(self, name: str, load: Callable[[], Steps], *, max_batch: int) -> None:
+    def __init__(
+        self, name: str, load: Callable[[], Steps], *, max_batch: int, died: Callable[[bool], None] | None = None
+    ) -> None:
+        """
+        Args:
+            died: told when the thread ends by a fault, not by being closed or for want of a model that can be loaded;
+                and whether it had brought a work to its end.
+        """
         self._load = load
+        self._died = died
         self._max_batch = max_batch
         self._name = name
         self._process = os.getpid()
@@ -79,6 +87,7 @@ class Engine:
         self._steps = 0
         self._closing: Literal["drain", "abort"] | None = None
         self._dead: BaseException | None = None
+        self._served = False
         self._loaded: Future[None] = Future()
         # A daemon, or the interpreter would wait for it before it runs what closes it.
         self._thread = threading.Thread(target=self._main, name=f"llmsdk-local-{name}", daemon=True)
@@ -116,7 +125,7 @@ class Engine:
             if self._closing is not None:
                 raise ClientClosed(f"the engine of local:{self._name} was closed")
             if self._dead is not None:
-                raise self._death()
+                raise self.death()
             self._waiting.extend(works)
             self._wake.notify()
 
@@ -166,6 +175,7 @@ class Engine:
                 model.step(live)
             for work in works:
                 if work.over:
+                    self._served = True
                     model.release(work)
                     with self._wake:
                         self._running.remove(work)
@@ -191,17 +201,19 @@ class Engine:
             works = [*self._running, *self._waiting]
             self._running.clear()
             self._waiting.clear()
+        if self._died is not None and not isinstance(error, LLMError):
+            self._died(self._served)
         if not self._loaded.done():
-            self._loaded.set_exception(error if isinstance(error, LLMError) else self._death())
+            self._loaded.set_exception(error if isinstance(error, LLMError) else self.death())
         with wakeups.gathered():
             for work in works:
-                work.fail(copied(error) if isinstance(error, ClientClosed) else self._death())
+                work.fail(copied(error) if isinstance(error, ClientClosed) else self.death())
                 work.deliver()
 
-    def _death(self) -> EngineDead:
+    def death(self, hint: str = "Ask again: the next request loads the model anew.") -> EngineDead:
+        """What to tell those who ask for an engine that has died."""
         error = EngineDead(
-            f"the engine of local:{self._name} has ended: {type(self._dead).__name__}: {self._dead}",
-            hint="Ask again: the next request loads the model anew.",
+            f"the engine of local:{self._name} has ended: {type(self._dead).__name__}: {self._dead}", hint=hint
         )
         error.__cause__ = self._dead
         return error

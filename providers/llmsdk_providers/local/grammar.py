@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmsdk.errors import InputError, MissingExtra, Unsupported
 from llmsdk_providers.local.detokenizer import Codec
@@ -26,6 +27,7 @@ that has lost its way would write nothing else."""
 
 PLAIN = frozenset({"$defs", "$schema", "default", "description", "examples", "properties", "required", "title", "type"})
 """Keywords of an object that are no rules but for its keys."""
+_QUOTED = re.compile(r'"([^"]+)"')
 AS_IT_IS = frozenset({"allOf", "const", "default", "enum", "examples"})
 
 
@@ -37,13 +39,21 @@ def installed() -> bool:
 # --- schemas --------------------------------------------------------------------------------------------------------
 
 
-def translated(schema: Mapping[str, Any]) -> str:
-    """The grammar of all that satisfies a JSON schema.
+class Rules(NamedTuple):
+    """A schema as a grammar."""
+
+    grammar: str
+    left_out: str = ""
+    """What it asks for beyond the grammar, such as that no item comes twice; to be checked when the value is whole."""
+
+
+def translated(schema: Mapping[str, Any]) -> Rules:
+    """The grammar of all that satisfies a JSON schema, or of somewhat more where no grammar expresses a keyword.
 
     Raises:
         MissingExtra: llguidance is not installed.
         InputError: it is no schema, or nothing satisfies it.
-        Unsupported: it has a keyword that no grammar expresses.
+        Unsupported: it has a pattern that no grammar expresses.
     """
     if not installed():
         raise MissingExtra("local", needed_for="a reply that is held to a schema")
@@ -68,20 +78,30 @@ def _closed(schema: Any) -> Any:
 
 
 @lru_cache(KEPT)
-def _translated(schema: str) -> str:
+def _translated(schema: str) -> Rules:
     wrong, said = _check(schema)
     if not wrong:
-        return _grammar(schema)
+        return Rules(_grammar(schema))
     lenient = json.dumps({**json.loads(schema), "x-guidance": {**SPACE, "lenient": True}})
     wrong, said = _check(lenient)
-    # To JSON Schema a format that is not known is a remark and no rule.
-    if not wrong and all(each.startswith("Unknown format") for each in said):
-        return _grammar(lenient)
     told = "; ".join(dict.fromkeys(" ".join(each.split()) for each in said))
-    if wrong and "look-around" not in told:
+    if not wrong:
+        return Rules(_grammar(lenient), _left_out(said))
+    if "look-around" not in told and "backreferences" not in told:
         raise InputError(f"the schema cannot be satisfied: {told}", argument="output")
     hint = "Leave that out of the type and check the value afterwards, or ask for the value in words."
     raise Unsupported(f"local models cannot be held to this schema: {told}", capability="schema", hint=hint)
+
+
+def _left_out(said: Iterable[str]) -> str:
+    """The keywords that llguidance does without, each of which only narrows what satisfies the schema."""
+    found: dict[str, None] = {}
+    for each in said:
+        if each.startswith("Unknown format"):
+            continue  # to JSON Schema a remark and no rule
+        named = _QUOTED.findall(each) if each.startswith("Unimplemented keys") else ["oneOf"]
+        found |= dict.fromkeys(named)
+    return ", ".join(found)
 
 
 def _check(schema: str) -> tuple[bool, list[str]]:

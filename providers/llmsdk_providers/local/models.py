@@ -13,6 +13,7 @@ from llmsdk_providers.local.folder import ModelFolder, locate, open_folder
 from llmsdk_providers.local.grammar import Grammars
 from llmsdk_providers.local.purpose import Purpose, purpose, supposed
 from llmsdk_providers.local.reader import Reader
+from llmsdk_providers.local.restarts import Restarts
 from llmsdk_providers.local.scheduler import Scheduler
 from llmsdk_providers.local.settings import LocalSettings
 from llmsdk_providers.local.text import Texts
@@ -34,6 +35,7 @@ class OpenModel:
         self._grammars: Grammars | None = None
         self._reader: Reader | None = None
         self._engine: Engine | None = None
+        self.restarts = Restarts()
         self._closed = False
 
     @property
@@ -106,15 +108,28 @@ class OpenModel:
             return self._reader
 
     def engine(self) -> Engine:
-        """The model's engine, which loads the model if it is new. One whose thread has ended is replaced."""
+        """The model's engine, which loads the model if it is new. One whose thread has ended is replaced.
+
+        Raises:
+            EngineDead: the last ones have died without finishing anything, and it is too early to try again.
+        """
         with self._lock:
             if self._closed:
                 raise ClientClosed("this local provider was closed")
             if self._engine is not None:
                 self._engine.check_process()
             if self._engine is None or not self._engine.alive:
-                self._engine = Engine(self.name, self._load, max_batch=self._settings.max_batch)
+                self._may_restart()
+                self._engine = Engine(
+                    self.name, self._load, max_batch=self._settings.max_batch, died=self.restarts.died
+                )
             return self._engine
+
+    def _may_restart(self) -> None:
+        left = self.restarts.left()
+        if self._engine is not None and left > 0:
+            hint = f"It is loaded anew in {left:.3g} s: {self.restarts.deaths} in a row have ended so."
+            raise self._engine.death(hint)
 
     def close(self, timeout: float) -> None:
         """End the engine. What it runs ends with ``ClientClosed``."""

@@ -15,7 +15,7 @@ from llmsdk.types import Event, Finish, Info, Media, Model, Output, Request, Tex
 from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
-from llmsdk_providers.local.grammar import installed, translated
+from llmsdk_providers.local.grammar import Rules, installed, translated
 from llmsdk_providers.local.loader import described
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.models import OpenModel, Shelf, on_disk
@@ -118,10 +118,10 @@ class Local(Verbs):
         rules = None if request.schema is None else translated(request.schema)
         model, engine = await self._open(request.model, io, "chat")
         prompt = await io.run(partial(model.texts().prompt, request))
-        grammar = None if rules is None else await io.run(lambda: model.grammars().compiled(rules))
+        grammar = None if rules is None else await io.run(lambda: model.grammars().compiled(rules.grammar))
         room = self._room(model, prompt)
         wanted = request.max_tokens or self.settings.max_tokens
-        for warning in _warnings(request, sampling, room):
+        for warning in _warnings(request, sampling, room, rules):
             yield Info(warning=warning)
         mailbox: Mailbox[Delivery] = Mailbox()
         plan = Plan(prompt, min(wanted, room), request.stop, sampling, request.logprobs, grammar=grammar)
@@ -257,8 +257,10 @@ def _at_least_one(name: str, value: int | None) -> None:
         raise InputError(f"{name} = {value!r} is no positive whole number", argument=name)
 
 
-def _warnings(request: Request, sampling: Sampling, room: int) -> list[str]:
+def _warnings(request: Request, sampling: Sampling, room: int, rules: Rules | None) -> list[str]:
     found = []
+    if rules is not None and rules.left_out:
+        found.append(f"the model was not held to {rules.left_out} while it wrote: no grammar expresses that")
     if request.max_tokens is not None and request.max_tokens > room:
         found.append(f"max_tokens = {request.max_tokens} was cut to {room}, which is what the model's window has left")
     if request.n > 1 and sampling.temperature == 0:

@@ -39,10 +39,11 @@ from llmsdk.errors import (
 from llmsdk.io.drive import iterate
 from llmsdk.io.sync import SyncIO
 from llmsdk.types import Request, TextDelta
-from llmsdk_providers.local import Local
+from llmsdk_providers.local import Local, loader
 from llmsdk_providers.local import text as text_module
 from llmsdk_providers.local.detokenizer import Codec, Detokenizer
 from llmsdk_providers.local.native import Blueprint, Native
+from llmsdk_providers.local.restarts import Restarts
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 
@@ -387,6 +388,49 @@ def test_f096_the_thread_of_the_engine_ends(
     assert took < 5  # a second of a machine that has nothing else to do
     monkeypatch.setattr(Native, "forward", forward)
     assert complete(provider, model, "The dog", max_tokens=60) == expected
+
+
+def test_f096_an_engine_that_only_dies_is_not_loaded_for_ever(
+    fresh: Callable[..., Local], tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again at once, then after 1, 2, 4 and so on up to 60 s, until some work is finished."""
+    provider, model, now = fresh(), tiny("llama"), 100.0
+    provider._shelf.get(str(model)).restarts = Restarts(lambda: now)
+    loads, load, forward = 0, loader.load_runner, Native.forward
+
+    def counted(*given: Any) -> Any:
+        nonlocal loads
+        loads += 1
+        return load(*given)
+
+    def dies(self: Native, pieces: Any) -> Any:
+        raise SystemExit(9)
+
+    def ask() -> str:
+        """How a request ends whose model dies, or may not be loaded."""
+        with pytest.raises(EngineDead, match="SystemExit: 9") as caught:
+            complete(provider, model, "The dog")
+        return caught.value.hint
+
+    monkeypatch.setattr(loader, "load_runner", counted)
+    monkeypatch.setattr(Native, "forward", dies)
+    assert "Ask again" in ask()
+    assert "Ask again" in ask()
+    for wait in (1, 2, 4, 8, 16, 32, 60, 60):
+        before = loads
+        assert f"in {wait} s" in ask()
+        now += wait - 0.5
+        assert "in 0.5 s" in ask()
+        assert loads == before
+        now += 0.5
+        assert "Ask again" in ask()
+        assert loads == before + 1
+    now += 60
+    monkeypatch.setattr(Native, "forward", forward)
+    assert complete(provider, model, "The dog")
+    monkeypatch.setattr(Native, "forward", dies)
+    assert "Ask again" in ask()
+    assert "Ask again" in ask(), "what has served is loaded anew at once"
 
 
 @pytest.mark.parametrize(

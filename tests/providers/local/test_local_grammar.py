@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 
 import anyio
 import pytest
+from annotated_types import Len
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_kit import ask, collect, finish_of, gpt2_tokenizer, mistral_tokenizer, text_of, usage_of
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llmsdk import AsyncClient, Client
 from llmsdk.errors import InputError, LLMError, MissingExtra, SchemaMismatch, Unsupported
@@ -102,18 +103,26 @@ def fits(text: str, schema: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("schema", "word"),
+    ("schema", "words"),
     [
         ({"type": "array", "uniqueItems": True}, "uniqueItems"),
         ({"type": "object", "properties": {"a": {"not": {"type": "null"}}}}, "not"),
-        ({"if": {"type": "string"}, "then": {"minLength": 2}}, "if.*then"),
+        ({"if": {"type": "string"}, "then": {"minLength": 2}}, "if, then"),
         ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, "oneOf"),
-        ({"type": "string", "pattern": "^(?=a)b$"}, "look-ahead"),
+        ({"type": "array", "contains": {"const": 1}, "items": {"not": {"const": 2}}}, "contains, not"),
     ],
 )
-def test_what_no_grammar_expresses_is_named(schema: dict[str, Any], word: str) -> None:
-    with pytest.raises(Unsupported, match=word) as caught:
-        translated(schema)
+def test_what_no_grammar_expresses_is_left_out_and_named(schema: dict[str, Any], words: str) -> None:
+    rules = translated(schema)
+    assert sorted(rules.left_out.split(", ")) == sorted(words.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("^(?=a)b$", "look-ahead"), ("(?<!a)b", "look-behind"), (r"(a)\1", "backreferences")]
+)
+def test_patterns_that_no_grammar_expresses(pattern: str, words: str) -> None:
+    with pytest.raises(Unsupported, match=words) as caught:
+        translated({"type": "string", "pattern": pattern})
     assert caught.value.capability == "schema"
     assert caught.value.hint
 
@@ -139,9 +148,9 @@ def test_what_is_no_schema_or_satisfied_by_nothing(schema: dict[str, Any]) -> No
 
 
 def test_a_format_that_is_not_known_is_no_rule() -> None:
-    assert translated({"type": "string", "format": "no-such-format"})
-    with pytest.raises(Unsupported, match="uniqueItems"):
-        translated({"type": "array", "uniqueItems": True, "items": {"type": "string", "format": "no-such-format"}})
+    assert not translated({"type": "string", "format": "no-such-format"}).left_out
+    both = {"type": "array", "uniqueItems": True, "items": {"type": "string", "format": "no-such-format"}}
+    assert translated(both).left_out == "uniqueItems"
 
 
 # --- tokens -------------------------------------------------------------------------------------------------------
@@ -194,7 +203,7 @@ def test_any_path_through_a_grammar_is_json_that_satisfies_it(tokenizer: Any, sc
     """Tokens drawn evenly from those that are allowed: a model without any sense."""
     codec, spellings, grammars = spelled(tokenizer)
     end = tokenizer.eos_token_id
-    matcher = grammars.compiled(translated(schema)).begin([end])
+    matcher = grammars.compiled(translated(schema).grammar).begin([end])
     draw, written = random.Random(seed), b""  # noqa: S311
     for _ in range(150):
         tokens = allowed([matcher], len(tokenizer))[0].nonzero()[:, 0].tolist()
@@ -210,7 +219,7 @@ def test_any_path_through_a_grammar_is_json_that_satisfies_it(tokenizer: Any, sc
 
 def test_tokens_beyond_the_tokenizer_and_ends_beyond_the_model(tiny: Callable[[str], Path]) -> None:
     _, spellings, grammars = spelled(loaded(tiny("llama")))
-    matcher = grammars.compiled(translated({"type": "integer"})).begin([len(spellings) + 70])
+    matcher = grammars.compiled(translated({"type": "integer"}).grammar).begin([len(spellings) + 70])
     matcher.consume(spellings.index(b"7"))
     assert matcher.whole
     wide, narrow = allowed([matcher], len(spellings) + 64)[0], allowed([matcher], 300)[0]
@@ -231,12 +240,12 @@ class Few:
 def test_tokens_that_cannot_spell_what_must_come() -> None:
     grammars = Grammars(Few())  # type: ignore[arg-type]
     with pytest.raises(Unsupported, match="cannot be held"):
-        grammars.compiled(translated({"type": "object"})).begin([2])
-    matcher = grammars.compiled(translated({"const": "ac"})).begin([2])
+        grammars.compiled(translated({"type": "object"}).grammar).begin([2])
+    matcher = grammars.compiled(translated({"const": "ac"}).grammar).begin([2])
     matcher.consume(0)
     with pytest.raises(Unsupported, match="cannot be held"):
         matcher.consume(1)
-    assert allowed([grammars.compiled(translated({"const": "ab"})).begin([2])], 4).tolist() == [
+    assert allowed([grammars.compiled(translated({"const": "ab"}).grammar).begin([2])], 4).tolist() == [
         [True, False, False, False]
     ]
 
@@ -353,8 +362,8 @@ async def test_whoever_runs_beside_it_each_text_is_what_it_is_alone(
         texts[n] = text_of(await collect(provider.generate(requests[n], LoopIO())))
 
     async def refused() -> None:
-        bad = question(tiny("llama"), schema={"type": "array", "uniqueItems": True})
-        with pytest.raises(Unsupported, match="uniqueItems"):
+        bad = question(tiny("llama"), schema={"type": "string", "pattern": "(?=a)"})
+        with pytest.raises(Unsupported, match="look-ahead"):
             await collect(provider.generate(bad, LoopIO()))
 
     async with anyio.create_task_group() as group:
@@ -458,8 +467,21 @@ def test_a_value_of_a_type(named: str) -> None:
         with pytest.raises(SchemaMismatch) as caught:
             client.chat("Is it good?", output=Verdict, max_tokens=3)
         assert "max_tokens" in caught.value.hint
-        with pytest.raises(Unsupported, match="uniqueItems"):
-            client.chat("Is it good?", output=set[int])
+
+
+def test_a_value_of_a_type_that_no_grammar_expresses(named: str) -> None:
+    """It is held to what a grammar does express, and the rest is found when the value is whole."""
+    with Client(named, config={"providers": {"local": {"threads": 1}}}) as client:
+        reply = client.chat("Which are good?", output=Annotated[set[Literal[1, 2]], Len(0, 2)], max_tokens=200)
+        assert reply.value <= {1, 2}
+        assert any("uniqueItems" in warning for warning in reply.record.warnings)
+        only = Annotated[int, Field(json_schema_extra={"not": {"type": "integer"}}), AfterValidator(_nothing)]
+        with pytest.raises(SchemaMismatch, match="nothing will do"):
+            client.chat("Which?", output=only, max_tokens=200, retry=1)
+
+
+def _nothing(value: int) -> int:
+    raise ValueError("nothing will do")
 
 
 @pytest.mark.anyio
