@@ -17,7 +17,7 @@ from llmsdk.errors import InputError
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
 from llmsdk.io.sync import SyncIO
-from llmsdk.options import ChatOptions, ClientOptions, Options
+from llmsdk.options import ChatOptions, ClientOptions, CopyOptions, Options
 from llmsdk.pipeline import Tracer
 from llmsdk.pipeline.line import Invoke
 from llmsdk.provider import Provider
@@ -154,7 +154,7 @@ class Client(_Base):
         self._io = SyncIO()
         self._core = replace(self._core, bridge=self._bridge)
 
-    def with_options(self, **options: Unpack[Options]) -> Client:
+    def with_options(self, **options: Unpack[CopyOptions]) -> Client:
         """A client with other defaults that shares everything else: connections, engines, ledger."""
         return self._copy(options)
 
@@ -457,7 +457,7 @@ class AsyncClient(_Base):
         self._io = LoopIO()
         self._core = replace(self._core, bridge=self._bridge)
 
-    def with_options(self, **options: Unpack[Options]) -> AsyncClient:
+    def with_options(self, **options: Unpack[CopyOptions]) -> AsyncClient:
         """A client with other defaults that shares everything else: connections, engines, ledger."""
         return self._copy(options)
 

@@ -125,7 +125,7 @@ class Core:
 
         given: dict[str, Any] = dict(options)
         known = frozenset(opts.ClientOptions.__annotations__)
-        opts.check_names(given, known, "Client")
+        opts.check_defaults(given, known, "Client")
         host: dict[str, Any] = {
             name: given.pop(name) for name in ("api_key", "base_url", "http_client") if name in given
         }
@@ -154,7 +154,7 @@ class Core:
 
     def with_options(self, given: Mapping[str, Any]) -> Core:
         """The same core with other defaults over its own."""
-        opts.check_names(given, frozenset(opts.Options.__annotations__), "with_options")
+        opts.check_defaults(given, frozenset(opts.CopyOptions.__annotations__), "with_options")
         fields = {**self.fields, **opts.checked(given)}
         if given.get("model") is not None:
             self.shared.registry.resolve(given["model"])
@@ -268,7 +268,7 @@ class Core:
 
         lock = Lock()  # jobs of the sync face run on threads; progress is told in order
 
-        key = given.get("idempotency_key", self.defaults.get("idempotency_key"))
+        key = given.get("idempotency_key")
         keys = [given if key is None else {**given, "idempotency_key": f"{key}.{n}"} for n in range(len(tasks))]
 
         async def job(index: int) -> None:

@@ -40,7 +40,6 @@ class Defaults(TypedDict, total=False):
     ``sampled`` and ``namespace``."""
     tags: Sequence[str]
     """Words for the ledger, to sum up by."""
-    idempotency_key: str
     on_unsupported: OnUnsupported
     """What to do with an option that the backend lacks: ``raise`` (default), ``warn`` or ``drop`` it."""
     extra: Mapping[str, Mapping[str, Any]]
@@ -68,11 +67,18 @@ class Defaults(TypedDict, total=False):
     """How many alternatives to report for each token; True or 0 is the chosen token's own logprob alone."""
 
 
-class Options(Defaults, total=False):
-    """What any verb takes besides its own arguments."""
+class CopyOptions(Defaults, total=False):
+    """What ``with_options`` takes."""
 
     model: str
     """``provider:model`` or an alias, instead of the client's own."""
+
+
+class Options(CopyOptions, total=False):
+    """What any verb takes besides its own arguments."""
+
+    idempotency_key: str
+    """Sent with every attempt of this call. There is none for a client: hosts take the same key for a repetition."""
 
 
 class ChatOptions(Options, total=False):
@@ -137,6 +143,19 @@ def check_names(options: Mapping[str, Any], known: frozenset[str], verb: str) ->
             close = difflib.get_close_matches(name, known, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else ""
             raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}{meant}")
+
+
+def check_defaults(options: Mapping[str, Any], known: frozenset[str], verb: str) -> None:
+    """Refuse what cannot be the default of many calls.
+
+    Raises:
+        InputError: it is for one call.
+        TypeError: nobody takes it.
+    """
+    if "idempotency_key" in options:
+        hint = "Pass it to the call: hosts take all requests with the same key for one."
+        raise InputError("idempotency_key= is for one call", argument="idempotency_key", hint=hint)
+    check_names(options, known, verb)
 
 
 def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSettings:

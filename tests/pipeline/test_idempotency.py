@@ -8,8 +8,8 @@ import pytest
 from scripted import Scripted, says
 from servers.openai_server import OpenAIServer
 
-from llmsdk import Client
-from llmsdk.errors import Disconnected, Overloaded, TimedOut
+from llmsdk import AsyncClient, Client
+from llmsdk.errors import Disconnected, InputError, Overloaded, TimedOut
 
 NO_WAIT = {"base": 0.0}
 
@@ -59,6 +59,16 @@ def test_elsewhere_a_key_allows_nothing_and_none_is_made_up() -> None:
             client.complete("x", idempotency_key="k")
         client.complete("x")
     assert keys(provider) == ["k", None]
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_a_client_has_none_for_all_its_calls(make: Any) -> None:
+    given: dict[str, Any] = {"idempotency_key": "k"}
+    with pytest.raises(InputError, match="is for one call") as refused:
+        make("scripted:m", provider=Scripted(), **given)
+    assert "Pass it to the call" in refused.value.hint
+    with pytest.raises(InputError, match="is for one call"):
+        make("scripted:m", provider=Scripted()).with_options(**given)
 
 
 def test_on_a_socket(openai_server: OpenAIServer) -> None:
