@@ -18,8 +18,7 @@ from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
 from llmsdk.io.sync import SyncIO
 from llmsdk.options import ChatOptions, ClientOptions, CopyOptions, Options
-from llmsdk.pipeline import Tracer
-from llmsdk.pipeline.line import Invoke
+from llmsdk.pipeline import Bound, Tracer
 from llmsdk.provider import Provider
 from llmsdk.results import Answer, Batch, Chat, Classification, Completion, Embeddings, Translation
 from llmsdk.streams import AsyncStream, Stream
@@ -410,7 +409,7 @@ class Client(_Base):
                 self._core.shared.close()
                 self._io.pools.close()
 
-    def _bridge(self, invoke: Invoke) -> Invoke:
+    def _bridge(self, invoke: Bound) -> Bound:
         """A provider that is bound to a loop runs on the portal's."""
         return self._io.pools.portal.bridge(invoke)
 
@@ -715,7 +714,7 @@ class AsyncClient(_Base):
                 await self._io.run(self._core.shared.close)
                 await self._io.pools.aclose()
 
-    def _bridge(self, invoke: Invoke) -> Invoke:
+    def _bridge(self, invoke: Bound) -> Bound:
         """A provider that is bound to asyncio runs on this loop if it is one, else on the portal's."""
         return invoke if is_asyncio() else self._io.pools.portal.bridge(invoke)
 

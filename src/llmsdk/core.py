@@ -23,11 +23,11 @@ from llmsdk.fallback import Flow, first
 from llmsdk.health import Health
 from llmsdk.io import IO
 from llmsdk.limits import Limiter, Limits, shared
-from llmsdk.pipeline import Handler, Tracer, compose
+from llmsdk.pipeline import Bound, Handler, Tracer, compose
 from llmsdk.pipeline.attempt import attempt
 from llmsdk.pipeline.cache import cache
 from llmsdk.pipeline.limits import limits
-from llmsdk.pipeline.line import Invoke, Line
+from llmsdk.pipeline.line import Line
 from llmsdk.pipeline.retry import retry
 from llmsdk.pipeline.trace import trace
 from llmsdk.provider import Counts, CountsExactly, Embeds, Lists, Provider
@@ -106,7 +106,7 @@ class Core:
     defaults: Mapping[str, Any] = field(default_factory=dict, repr=False)
     fields: opts.Fields = field(default_factory=dict, repr=False)
     """What the defaults set of a request, checked."""
-    bridge: Callable[[Invoke], Invoke] | None = None
+    bridge: Callable[[Bound], Bound] | None = None
     """How this face reaches a provider that is bound to a loop of its own."""
     handler: Handler = PIPELINE
 
@@ -296,11 +296,10 @@ class Core:
     async def embed(self, texts: Sequence[str], given: Mapping[str, Any], io: IO) -> Embeddings:
         """One vector for each text."""
         line = self.lines("embed", given, io)[0]()
-        provider = line.provider
-        if not isinstance(provider, Embeds):
+        if not line.does(Embeds):
             raise line.attach(line.unsupported("embeddings"))
 
-        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+        def invoke(provider: Embeds, request: Request, io: IO) -> AsyncIterator[Event]:
             return provider.embed(request.model, texts, io)
 
         try:
@@ -314,12 +313,11 @@ class Core:
         if provider is not None:
             given = {**given, "model": f"{provider}:*"}
         line = self.lines("models", given, io)[0]()
-        backend = line.provider
-        if not isinstance(backend, Lists):
+        if not line.does(Lists):
             raise line.unsupported("listing its models")
 
-        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
-            return backend.models(io)
+        def invoke(provider: Lists, request: Request, io: IO) -> AsyncIterator[Event]:
+            return provider.models(io)
 
         try:
             found: tuple[Model, ...] = await line.output("models", Request(line.model, ""), invoke)
@@ -346,14 +344,14 @@ class Core:
 
     async def _count_exactly(self, line: Line, request: Request) -> TokenCount:
         """By the host itself, or by the model's own tokenizer where that is as good."""
-        provider = line.provider
-        if not isinstance(provider, CountsExactly):
+        if not line.does(CountsExactly):
+            provider = line.provider
             counted = await line.io.run(partial(provider.count, request)) if isinstance(provider, Counts) else None
             if counted is None or counted.method == "estimate":
                 raise line.attach(line.unsupported("counting exactly"))
             return counted
 
-        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+        def invoke(provider: CountsExactly, request: Request, io: IO) -> AsyncIterator[Event]:
             return provider.count_exactly(request, io)
 
         try:

@@ -41,7 +41,7 @@ LAYERS = {
     "explain": "types provider accounting pipeline",
     "streams": "types errors io results fallback",
     "telemetry": "types errors",
-    "client": "types errors io results provider accounting options pipeline pipeline.* tasks core streams",
+    "client": "types errors io results provider accounting options pipeline tasks core streams",
 }
 AT_CALL = {
     "types": "errors",

@@ -64,6 +64,12 @@ class Tracer(Protocol):
     def start(self, name: str, attributes: dict[str, Any]) -> Callable[[dict[str, Any]], None]: ...
 
 
+Bound = Callable[[Request, IO], AsyncIterator[Event]]
+"""An operation of one provider, with whatever it takes besides the request already bound."""
+Invoke = Callable[[Any, Request, IO], AsyncIterator[Event]]
+"""An operation of whichever provider it is given, so that who is asked can be settled last."""
+
+
 @dataclass(slots=True)
 class Call:
     """One operation under way."""
@@ -73,8 +79,8 @@ class Call:
     provider: Provider
     io: IO
     ledger: Ledger
-    invoke: Callable[[Request, IO], AsyncIterator[Event]]
-    """The provider's operation, with whatever it takes besides the request already bound."""
+    invoke: Invoke
+    """How the provider is asked."""
     deadline: float | None = None
     """On the clock of ``io``."""
     timeouts: Timeouts = Timeouts()

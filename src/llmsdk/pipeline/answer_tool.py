@@ -5,13 +5,14 @@ The provider is asked for the call; everybody else sees the arguments of the cal
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from llmsdk.io import IO, closing
+from llmsdk.pipeline import Invoke
+from llmsdk.provider import Provider
 from llmsdk.types import Event, Finish, Request, TextDelta, Tool, ToolCallDelta
 
-Invoke = Callable[[Request, IO], AsyncIterator[Event]]
 WHAT_FOR = "Give the answer."
 
 
@@ -25,9 +26,9 @@ def as_tool(request: Request, *, one_call: bool) -> Request:
 def as_text(invoke: Invoke) -> Invoke:
     """The same operation with the arguments of each choice's first call as its text."""
 
-    async def invoked(request: Request, io: IO) -> AsyncIterator[Event]:
+    async def invoked(provider: Provider, request: Request, io: IO) -> AsyncIterator[Event]:
         answer = Answer()
-        async with closing(invoke(request, io)) as events:
+        async with closing(invoke(provider, request, io)) as events:
             async for event in events:
                 for read in answer.read(event):
                     yield read

@@ -57,7 +57,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
     first_token: float | None = None
     failure: BaseException | None = None
     try:
-        async with closing(call.invoke(call.request, call.io.within(clock))) as events:
+        async with closing(call.invoke(call.provider, call.request, call.io.within(clock))) as events:
             async for event in events:
                 reply.add(event)
                 if not clock.content and is_content(event):

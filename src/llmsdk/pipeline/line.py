@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from llmsdk.accounting.ledger import Ledger
@@ -15,7 +16,7 @@ from llmsdk.health import Health
 from llmsdk.io import IO, closing
 from llmsdk.limits import Limiter
 from llmsdk.options import CallSettings
-from llmsdk.pipeline import Call, Handler
+from llmsdk.pipeline import Bound, Call, Handler, Invoke
 from llmsdk.pipeline.answer_tool import as_text, as_tool
 from llmsdk.provider import Capabilities, Embeds, Provider, Scores
 from llmsdk.reply import Reply
@@ -24,7 +25,6 @@ from llmsdk.types import Event, Message, Operation, Request, Score
 
 T = TypeVar("T")
 
-Invoke = Callable[[Request, IO], AsyncIterator[Event]]
 Rung = Literal["schema", "tool", "json", "asked"]
 NEEDS = {"tools": "tools", "tool_choice": "tools", "parallel_tool_calls": "tools"}
 """Fields of a request that are a capability rather than an option."""
@@ -44,7 +44,7 @@ class Line:
     """What the caller set of the request, checked."""
     who_has: Callable[[str], str] = lambda capability: ""
     """Says in a sentence which backend has a capability."""
-    bridge: Callable[[Invoke], Invoke] | None = None
+    bridge: Callable[[Bound], Bound] | None = None
     """How to reach a provider that is bound to a loop of its own."""
     tracer: Any = None
     limiter: Limiter | None = None
@@ -60,7 +60,7 @@ class Line:
     keyed: int = 0
     """Questions that went out under the caller's idempotency key."""
     invoke: Invoke | None = None
-    """How, where that is not by ``generate``."""
+    """How, where that is not in words."""
     given: tuple[Any, ...] = ()
     """What it takes besides the request."""
     cache: Cache | None = None
@@ -73,6 +73,10 @@ class Line:
     @property
     def capabilities(self) -> Capabilities:
         return self.provider.capabilities(self.model)
+
+    def does(self, protocol: type) -> bool:
+        """Whether the provider has one of the small protocols."""
+        return isinstance(self.provider, protocol)
 
     @property
     def rung(self) -> Rung:
@@ -134,7 +138,7 @@ class Line:
         if can.chat or can.complete:
             return ""
         verbs: list[str] = sorted(can.native)
-        if not verbs and isinstance(self.provider, Embeds):
+        if not verbs and self.does(Embeds):
             verbs = ["embed"]
         return f"; it was made to {' and '.join(verbs)}" if verbs else ""
 
@@ -168,14 +172,12 @@ class Line:
     def _question(self, request: Request) -> Call:
         if self.invoke is None and not (self.capabilities.chat or self.capabilities.complete):
             raise self.unsupported("chat")
-        return self._call(self.operation, request, self.invoke or self.provider.generate, self.given)
+        return self._call(self.operation, request, self.invoke or generate, self.given)
 
     async def score(self, request: Request, candidates: Sequence[str]) -> tuple[Score, ...]:
         """log P of each candidate as the whole reply. Only where the provider scores."""
-        assert isinstance(self.provider, Scores)
-        provider = self.provider
 
-        def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+        def invoke(provider: Scores, request: Request, io: IO) -> AsyncIterator[Event]:
             return provider.score(request, candidates, io)
 
         scores: tuple[Score, ...] = await self.output("score", request, invoke, (*candidates,))
@@ -201,7 +203,7 @@ class Line:
 
     def _call(self, operation: Operation, request: Request, invoke: Invoke, given: tuple[Any, ...] | None) -> Call:
         self.asked = self.asked or self.io.now()
-        invoke = self.bridge(invoke) if self.bridge else invoke
+        invoke = bridged(invoke, self.bridge) if self.bridge else invoke
         request = self._keyed(request)
         if request.schema is not None and self.rung == "tool":
             one_call = "parallel_tool_calls" in self.capabilities.options
@@ -269,6 +271,21 @@ class Line:
         error.attempts = tuple(self.attempts)
         error.usage = total_usage(self.attempts) if self.attempts else None
         return error.locate(self.provider.name, self.model)
+
+
+def generate(provider: Provider, request: Request, io: IO) -> AsyncIterator[Event]:
+    """Ask in words."""
+    return provider.generate(request, io)
+
+
+def bridged(invoke: Invoke, bridge: Callable[[Bound], Bound]) -> Invoke:
+    """``invoke``, over the bridge to a provider that needs it."""
+
+    def over(provider: Provider, request: Request, io: IO) -> AsyncIterator[Event]:
+        bound = partial(invoke, provider)
+        return (bridge(bound) if provider.loop_bound else bound)(request, io)
+
+    return over
 
 
 def _has(can: Capabilities, name: str, value: Any) -> bool:

@@ -10,25 +10,33 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from llmsdk.io import IO, closing
-from llmsdk.pipeline.line import Invoke
+from llmsdk.pipeline import Invoke
 from llmsdk.provider import Answers, Classifies, Translates
 from llmsdk.types import Event, Output, Request, Span, TextDelta
 
 
-def translation(provider: Translates, to: str, source: str | None) -> Invoke:
+def translation(to: str, source: str | None) -> Invoke:
     """Translate the request's text between two languages, as BCP-47 tags."""
-    return lambda request, io: provider.translate(request, to, source, io)
+
+    def invoke(provider: Translates, request: Request, io: IO) -> AsyncIterator[Event]:
+        return provider.translate(request, to, source, io)
+
+    return invoke
 
 
-def classification(provider: Classifies, text: str, labels: Sequence[str], multi: bool) -> Invoke:
+def classification(text: str, labels: Sequence[str], multi: bool) -> Invoke:
     """The probability of each label for a text."""
-    return lambda request, io: provider.classify(replace(request, input=text), labels, multi, io)
+
+    def invoke(provider: Classifies, request: Request, io: IO) -> AsyncIterator[Event]:
+        return provider.classify(replace(request, input=text), labels, multi, io)
+
+    return invoke
 
 
-def answer(provider: Answers, question: str, documents: Sequence[str]) -> Invoke:
+def answer(question: str, documents: Sequence[str]) -> Invoke:
     """Find the answer in the documents. The best passage comes as text too, so that it streams like any reply."""
 
-    async def invoke(request: Request, io: IO) -> AsyncIterator[Event]:
+    async def invoke(provider: Answers, request: Request, io: IO) -> AsyncIterator[Event]:
         async with closing(provider.answer(replace(request, input=question), documents, io)) as events:
             async for event in events:
                 yield event

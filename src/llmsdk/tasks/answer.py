@@ -46,16 +46,13 @@ class AnswerTask:
     documents: tuple[str, ...] = ()
 
     def ask(self, line: Line) -> Request:
-        provider = line.provider
-        if "answer" in line.capabilities.native and isinstance(provider, Answers):
-            return self._natively(line, provider)
+        if "answer" in line.capabilities.native and line.does(Answers):
+            return self._natively(line)
         return line.request(prompt(self.question, self.documents))
 
-    def _natively(self, line: Line, provider: Answers) -> Request:
+    def _natively(self, line: Line) -> Request:
         if self.documents:
-            line.natively(
-                "answer", native.answer(provider, self.question, self.documents), self.question, *self.documents
-            )
+            line.natively("answer", native.answer(self.question, self.documents), self.question, *self.documents)
             return line.request("\n".join([self.question, *self.documents]))
         if not line.capabilities.chat:
             raise line.unsupported("answers without context")

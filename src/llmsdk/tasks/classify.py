@@ -84,9 +84,9 @@ class Classify:
     async def run(self, line: Line) -> Classification[Any]:
         """By the best way that the model has: its own, scoring, logprobs, or asking for the probabilities."""
         can = line.capabilities
-        if "classify" in can.native and isinstance(line.provider, Classifies):
-            return self._result(await self._natively(line, line.provider), line, "native", "exact")
-        if isinstance(line.provider, Scores):
+        if "classify" in can.native and line.does(Classifies):
+            return self._result(await self._natively(line), line, "native", "exact")
+        if line.does(Scores):
             return self._result(await self._by_score(line), line, "score", "exact")
         letters = 2 if self.multi else len(self.labels)
         if letters <= min(can.logprobs, len(LETTERS)):
@@ -109,10 +109,10 @@ class Classify:
             probability=how,
         )
 
-    async def _natively(self, line: Line, provider: Classifies) -> dict[str, float]:
+    async def _natively(self, line: Line) -> dict[str, float]:
         if any(self.labels.values()):
             line.leave_out("descriptions of labels")
-        invoke = native.classification(provider, self.text, tuple(self.labels), self.multi)
+        invoke = native.classification(self.text, tuple(self.labels), self.multi)
         request = line.request("\n".join([self.text, *self.labels]))
         found = await line.output("classify", request, invoke, (self.text, self.multi, *self.labels))
         return _matched(self.labels, found, line, exclusive=not self.multi)

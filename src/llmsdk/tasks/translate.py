@@ -48,17 +48,16 @@ class Translate:
     formality: Formality | None = None
 
     def ask(self, line: Line) -> Request:
-        provider = line.provider
-        if "translate" in line.capabilities.native and isinstance(provider, Translates):
-            return self._natively(line, provider)
+        if "translate" in line.capabilities.native and line.does(Translates):
+            return self._natively(line)
         return line.request(prompt(self.text, self.to, self.source, self.glossary, self.formality))
 
-    def _natively(self, line: Line, provider: Translates) -> Request:
+    def _natively(self, line: Line) -> Request:
         for name in ("glossary", "formality"):
             if getattr(self, name):
                 line.leave_out(name)
         source = self.source.tag if self.source else None
-        line.natively("translate", native.translation(provider, self.to.tag, source), self.to.tag, source)
+        line.natively("translate", native.translation(self.to.tag, source), self.to.tag, source)
         return line.request(self.text)
 
     def show(self, line: Line) -> None:
