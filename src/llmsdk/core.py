@@ -98,6 +98,20 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """The keywords of a call, checked: which models are asked, and how. A batch has one for all of its items."""
+
+    verb: str
+    targets: Sequence[Target]
+    fields: opts.Fields
+    settings: opts.CallSettings
+
+    def item(self, number: int) -> Plan:
+        """The same for one item of a batch, which has an idempotency key of its own."""
+        return replace(self, fields=_keyed(self.fields, f".{number}"))
+
+
+@dataclass(frozen=True, slots=True)
 class Core:
     """One client's defaults over what it shares."""
 
@@ -163,16 +177,16 @@ class Core:
 
     # --- lines ------------------------------------------------------------------------------------------------
 
-    def lines(self, verb: str, given: Mapping[str, Any], io: IO) -> list[Callable[[], Line]]:
-        """One line for each model to try, in order, made when it is needed; they share one list of attempts.
+    def plan(self, verb: str, given: Mapping[str, Any]) -> Plan:
+        """Check the keywords of a call.
 
         Raises:
+            ClientClosed: the client is closed.
             TypeError: an unknown keyword.
             InputError: an option out of range, or one that makes no sense for this verb.
             ConfigError: no model is named anywhere.
         """
-        if self.shared.closed:
-            raise ClientClosed("the client is closed")
+        self._check_open()
         known = opts.CALL | opts.BATCH | opts.TEXT | (opts.CHAT if verb == "chat" else frozenset())
         opts.check_names(given, known, verb)
         fields = {**self.fields, **opts.checked(given)}
@@ -184,25 +198,23 @@ class Core:
         settings = opts.call_settings(given, self.settings)
         if inside := entered():
             settings = replace(settings, budgets=(*settings.budgets, *inside))
-        attempts: list[Attempt] = []
-        targets = self.shared.registry.resolve(model)
-        chosen = [_keyed(fields, number) for number in range(len(targets))]
-        return [
-            partial(self._line, target, verb, own, settings, io, attempts)
-            for target, own in zip(targets, chosen, strict=True)
-        ]
+        return Plan(verb, self.shared.registry.resolve(model), fields, settings)
 
-    def _line(
-        self,
-        target: Target,
-        verb: str,
-        fields: opts.Fields,
-        settings: opts.CallSettings,
-        io: IO,
-        attempts: list[Attempt],
-    ) -> Line:
+    def _check_open(self) -> None:
+        if self.shared.closed:
+            raise ClientClosed("the client is closed")
+
+    def lines(self, plan: Plan, io: IO) -> list[Callable[[], Line]]:
+        """One line for each model to try, in order, made when it is needed; they share one list of attempts."""
+        self._check_open()  # a batch may have been under way when it was closed
+        attempts: list[Attempt] = []
+        return [partial(self._line, plan, number, io, attempts) for number in range(len(plan.targets))]
+
+    def _line(self, plan: Plan, number: int, io: IO, attempts: list[Attempt]) -> Line:
+        target, settings = plan.targets[number], plan.settings
+        fields = _keyed(plan.fields, f"/{number}") if number else plan.fields  # another model is asked something else
         provider = self.shared.registry.provider(target.provider_name)
-        unfit = {"echo"} if verb in ("complete", "chat") else MANY_TEXTS
+        unfit = {"echo"} if plan.verb in ("complete", "chat") else MANY_TEXTS
         chosen = {**opts.checked(target.options), **fields}
         if settings.restart is None and "restart" in target.options:
             settings = replace(settings, restart=target.options["restart"])
@@ -249,32 +261,31 @@ class Core:
 
     def run(self, verb: str, task: Task[R], given: Mapping[str, Any], io: IO) -> Coroutine[Any, Any, R]:
         """Run one task on the first model that can. Arguments are checked at once, not when it is awaited."""
-        return first(self.lines(verb, given, io), task)
+        return first(self.lines(self.plan(verb, given), io), task)
 
     def flow(self, verb: str, question: Question[R], given: Mapping[str, Any], io: IO) -> Flow[R]:
         """One streamed question, checked and not yet asked."""
-        return Flow(verb, self.lines(verb, given, io), question)
+        return Flow(verb, self.lines(self.plan(verb, given), io), question)
 
-    async def batch(self, verb: str, tasks: Sequence[Task[R]], given: Mapping[str, Any], io: IO) -> Batch[R]:
-        """Run many tasks, in order, several at a time.
+    def batch(
+        self, verb: str, tasks: Sequence[Task[R]], given: Mapping[str, Any], io: IO
+    ) -> Coroutine[Any, Any, Batch[R]]:
+        """Run many tasks, in order, several at a time. Arguments are checked at once, and once for all.
 
         Raises:
             LLMError: the first failure, with ``.partial`` (results by index), unless ``errors="return"``.
         """
-        settings = opts.call_settings(given, self.settings)
-        if given.get("budget") is not None:
-            given = {**given, "budget": settings.budgets[-1]}  # one for all of them
+        return self._batch(self.plan(verb, given), tasks, io)
+
+    async def _batch(self, plan: Plan, tasks: Sequence[Task[R]], io: IO) -> Batch[R]:
+        settings = plan.settings
         done: dict[int, R | LLMError] = {}
-
         lock = Lock()  # jobs of the sync face run on threads; progress is told in order
-
-        key = given.get("idempotency_key")
-        keys = [given if key is None else {**given, "idempotency_key": f"{key}.{n}"} for n in range(len(tasks))]
 
         async def job(index: int) -> None:
             result: R | LLMError
             try:
-                result = await self.run(verb, tasks[index], keys[index], io)
+                result = await first(self.lines(plan.item(index), io), tasks[index])
             except LLMError as error:
                 if settings.errors == "raise":
                     raise
@@ -295,7 +306,7 @@ class Core:
 
     async def embed(self, texts: Sequence[str], given: Mapping[str, Any], io: IO) -> Embeddings:
         """One vector for each text."""
-        line = self.lines("embed", given, io)[0]()
+        line = self.lines(self.plan("embed", given), io)[0]()
         if not line.does(Embeds):
             raise line.attach(line.unsupported("embeddings"))
 
@@ -312,7 +323,7 @@ class Core:
         """The models that a provider offers."""
         if provider is not None:
             given = {**given, "model": f"{provider}:*"}
-        line = self.lines("models", given, io)[0]()
+        line = self.lines(self.plan("models", given), io)[0]()
         if not line.does(Lists):
             raise line.unsupported("listing its models")
 
@@ -327,7 +338,7 @@ class Core:
 
     async def count_tokens(self, content: Any, given: Mapping[str, Any], io: IO, exact: bool = False) -> TokenCount:
         """The input tokens of a prompt or conversation; no network unless ``exact``."""
-        line = self.lines("chat", given, io)[0]()
+        line = self.lines(self.plan("chat", given), io)[0]()
         provider = line.provider
         raw = isinstance(content, str) and not line.capabilities.chat
         turns = opts.messages("content", content, given.get("system"))
@@ -369,12 +380,12 @@ def _cache(config: Config) -> Cache:
     return Cache(Memory(room) if path is None else SQLite(path, room))
 
 
-def _keyed(fields: opts.Fields, number: int) -> opts.Fields:
-    """The fields for the model of that number: another one is asked something else, under a key of its own."""
+def _keyed(fields: opts.Fields, suffix: str) -> opts.Fields:
+    """The fields with an idempotency key of their own, if there is one at all."""
     own = fields.get("idempotency_key")
-    if own is None or number == 0:
+    if own is None:
         return fields
-    return {**fields, "idempotency_key": {"idempotency_key": f"{own['idempotency_key']}/{number}"}}
+    return {**fields, "idempotency_key": {"idempotency_key": own["idempotency_key"] + suffix}}
 
 
 def _limiter(provider: Provider, limits: Limits | None) -> Limiter | None:

@@ -11,9 +11,9 @@ import pytest
 from scripted import Scripted, says
 from servers.openai_server import KEY
 
-from llmsdk import Client
+from llmsdk import AsyncClient, Client
 from llmsdk.core import NAMED
-from llmsdk.errors import Unsupported
+from llmsdk.errors import InputError, Unsupported
 from llmsdk.functions import Function
 from llmsdk.provider import Capabilities
 from llmsdk.registry import BUILT_IN
@@ -45,6 +45,24 @@ def test_a_default_is_checked_when_it_is_set_and_not_again() -> None:
     assert [request.stop for request in provider.requests] == [("a",), ("a",)]
     assert provider.requests[0].extra_body == {"a": 1}
     assert provider.requests[1].extra_body == {}, "an option takes the place of the default's whole"
+
+
+def test_a_batch_checks_its_options_once_for_all_of_its_items() -> None:
+    stop, provider = Counted(["a"]), Scripted(says("x"), says("y"), says("z"))
+    with Client("scripted:m", provider=provider) as client:
+        client.chat(["1", "2", "3"], stop=stop, idempotency_key="k", concurrency=1)
+    assert stop.read == 1
+    assert [request.stop for request in provider.requests] == [("a",)] * 3
+    assert [request.idempotency_key for request in provider.requests] == ["k.0", "k.1", "k.2"]
+
+
+@pytest.mark.anyio
+async def test_the_options_of_a_batch_are_checked_before_any_item_is_asked_and_at_once() -> None:
+    provider = Scripted()
+    async with AsyncClient("scripted:m", provider=provider) as client:
+        with pytest.raises(InputError, match="temperature"):
+            _ = client.chat(["1", "2"], temperature=-1, errors="return")  # never awaited
+    assert provider.requests == []
 
 
 def test_the_schema_of_a_function_is_worked_out_once() -> None:
