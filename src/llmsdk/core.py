@@ -85,7 +85,7 @@ class Shared:
             return self.healths[provider.name]
         except KeyError:
             account = getattr(provider, "account", None)
-            made = Health(breaks=False) if account is None else health.shared(account)
+            made = Health(breaks=False) if account is None else health.ACCOUNTS.of(account, Health)
             return self.healths.setdefault(provider.name, made)
 
     def limiter(self, provider: Provider) -> Limiter | None:

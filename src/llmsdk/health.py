@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from llmsdk.accounts import Accounts
 from llmsdk.errors import (
     CircuitOpen,
     ConnectFailed,
@@ -23,8 +24,6 @@ from llmsdk.errors import (
     TimedOut,
 )
 
-ACCOUNTS = 1000
-"""How many accounts something is remembered about."""
 FULL = 500
 """Tokens of a full retry quota."""
 RETRY, THROTTLED = 14, 5
@@ -76,23 +75,30 @@ class Circuit:
         """Since the last answer."""
         self.until: float | None = None
         """When one may try, if it is open."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a stream that the garbage collector closes may settle within
 
-    def enter(self, name: str, policy: CircuitPolicy, now: float) -> None:
-        """
+    def enter(self, name: str, policy: CircuitPolicy, now: float) -> float | None:
+        """The time since when one might try, where it is this one that does.
+
         Raises:
             CircuitOpen: it is open.
         """
         with self._lock:
             if self.until is None or not policy.failures:
-                return
+                return None
             if now >= self.until:
-                self.until = now + policy.cooldown
-                return
+                due, self.until = self.until, now + policy.cooldown
+                return due
             left, failures = self.until - now, self.failures
         message = f"{name} is not asked: {failures} requests in a row failed by its fault"
         hint = f"One request may try again in {left:.3g} s; if it is answered, all may."
         raise CircuitOpen(message, hint=hint, retry_after=left)
+
+    def leave(self, due: float) -> None:
+        """The one that was to try did not: the next one may. Unless the host has answered somebody meanwhile."""
+        with self._lock:
+            if self.until is not None:
+                self.until = due
 
     def answered(self) -> None:
         """The host is alive."""
@@ -118,14 +124,20 @@ class Health:
         self.circuit: Circuit | None = Circuit() if breaks else None
         """``None`` where it is not known who is asked."""
 
-    def enter(self, name: str, policy: CircuitPolicy, now: Callable[[], float]) -> None:
-        """Before an attempt.
+    def enter(self, name: str, policy: CircuitPolicy, now: Callable[[], float]) -> float | None:
+        """Before an attempt. What it returns is for ``leave``, if nothing is sent after all.
 
         Raises:
             CircuitOpen: the host is to be left alone for now.
         """
         if self.circuit is not None and self.circuit.until is not None:
-            self.circuit.enter(name, policy, now())
+            return self.circuit.enter(name, policy, now())
+        return None
+
+    def leave(self, entered: float | None) -> None:
+        """Nothing was sent: if it was the one request that tries, the next one may."""
+        if self.circuit is not None and entered is not None:
+            self.circuit.leave(entered)
 
     def settle(self, failure: BaseException | None, policy: CircuitPolicy, now: Callable[[], float]) -> None:
         """Learn from how an attempt ended, or that it has begun to be answered."""
@@ -159,24 +171,8 @@ def price(error: LLMError) -> int:
     return THROTTLED if error.retry_after is None else 0
 
 
-_accounts: dict[str, Health] = {}
-_lock = threading.Lock()
+ACCOUNTS: Accounts[Health] = Accounts()
+"""The health of each account: the same for all clients of the process."""
 
 
-def shared(account: str) -> Health:
-    """The health of an account: the same for all clients of the process, also for those that come later."""
-    with _lock:
-        found = _accounts.pop(account, None) or Health()
-        _accounts[account] = found  # now the latest
-        if len(_accounts) > ACCOUNTS:
-            del _accounts[next(iter(_accounts))]
-    return found
-
-
-def forget() -> None:
-    """Begin anew with every account. Clients that are there already keep what they know."""
-    with _lock:
-        _accounts.clear()
-
-
-__all__ = ["FULL", "Circuit", "CircuitPolicy", "Health", "Quota", "forget", "is_alive", "price", "shared"]
+__all__ = ["ACCOUNTS", "FULL", "Circuit", "CircuitPolicy", "Health", "Quota", "is_alive", "price"]

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from scripted import Scripted, says
 
-from llmsdk import Client
+from llmsdk import Budget, Client
 from llmsdk.core import Core
 from llmsdk.errors import (
     BadResponse,
+    BudgetExceeded,
     CircuitOpen,
     ConnectFailed,
     DeadlineExceeded,
@@ -134,6 +135,16 @@ def test_a_try_that_is_cancelled_keeps_nobody_out_for_longer() -> None:
     assert ask(c, io).text == "back"
 
 
+def test_a_try_that_a_budget_refuses_is_left_to_the_next() -> None:
+    provider, io = Hosted(*([ServerFault("500")] for _ in range(3)), says("back")), FakeIO()
+    c = core(provider)
+    for _ in range(3):
+        fails(c, io, ServerFault)
+    io.advance(10)
+    fails(c, io, BudgetExceeded, budget=Budget(requests=0))
+    assert ask(c, io).text == "back"
+
+
 def test_a_retry_that_would_meet_it_open_raises_the_fault_itself() -> None:
     provider, io = Hosted(*([Overloaded("busy")] for _ in range(9))), FakeIO()
     error = fails(core(provider), io, Overloaded, retry={"attempts": 9, "base": 0})
@@ -209,6 +220,14 @@ class Model(RuleBasedStateMachine):
         self.under_way += 1
         if self.opened is not None:
             self.opened = self.now
+
+    @precondition(lambda self: self.opened is None or self.now >= self.opened + self.policy.cooldown)
+    @rule()
+    def enter_and_send_nothing(self) -> None:
+        due = self.circuit.enter("host", self.policy, self.now)
+        assert (due is None) == (self.opened is None)
+        if due is not None:
+            self.circuit.leave(due)
 
     @precondition(lambda self: self.under_way)
     @rule(alive=st.sampled_from([True, False, None]))

@@ -5,7 +5,7 @@ host says in its headers, or by refusing, holds for the model that was asked. Ea
 first come, first served, and a call passes both.
 """
 
-from llmsdk.limits.limiter import Limiter, Limits, Pass, forget, shared
+from llmsdk.limits.limiter import ACCOUNTS, Limiter, Limits, Pass, shared
 from llmsdk.limits.rules import Cost, Size
 
-__all__ = ["Cost", "Limiter", "Limits", "Pass", "Size", "forget", "shared"]
+__all__ = ["ACCOUNTS", "Cost", "Limiter", "Limits", "Pass", "Size", "shared"]

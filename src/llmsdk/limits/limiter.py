@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from llmsdk.accounts import Accounts
 from llmsdk.io import IO
 from llmsdk.limits.gate import Gate, Ticket
 from llmsdk.limits.learned import Learned
 from llmsdk.limits.rules import Size, Slots, Window
 
-ACCOUNTS, MODELS = 1000, 1000
-"""How many accounts, and models of each, something is remembered about."""
+MODELS = 1000
+"""How many models of an account something is remembered about."""
 
 
 class Limits(NamedTuple):
@@ -114,29 +116,19 @@ async def _known(
     return learned, learned.pass_by(io.now()) if learned.open else await learned.turn(size().guessed, io, deadline)
 
 
-_accounts: dict[str, Limiter] = {}
-_lock = threading.Lock()
+ACCOUNTS: Accounts[Limiter] = Accounts()
+"""The limiter of each account: the same for all clients of the process."""
 
 
 def shared(account: str, name: str, limits: Limits | None = None) -> Limiter:
-    """The limiter of an account: the same for all clients of the process, also for those that come later.
+    """The limiter of an account.
 
     Where clients set different limits, those of the latest hold. One that sets none changes nothing.
     """
-    with _lock:
-        found = _accounts.pop(account, None) or Limiter(name)
-        _accounts[account] = found  # now the latest
-        if len(_accounts) > ACCOUNTS:
-            del _accounts[next(iter(_accounts))]
+    found = ACCOUNTS.of(account, partial(Limiter, name))
     if limits is not None:
         found.set(limits)
     return found
 
 
-def forget() -> None:
-    """Begin anew with every account. Clients that are there already keep what they know."""
-    with _lock:
-        _accounts.clear()
-
-
-__all__ = ["UNLIMITED", "Limiter", "Limits", "Pass", "forget", "shared"]
+__all__ = ["ACCOUNTS", "UNLIMITED", "Limiter", "Limits", "Pass", "shared"]

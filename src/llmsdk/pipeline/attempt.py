@@ -38,21 +38,10 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         Disconnected: it ended without being complete, and before any content.
         StreamInterrupted: it broke off after content; ``partial`` has the text so far.
     """
-    call.health.enter(call.provider.name, call.circuit, call.io.now)
     clock = Clock(call.io.now, call.timeouts, call.deadline, heard=call.heard)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
-    row = await call.ledger.reserve(
-        provider,
-        model,
-        call.operation,
-        bound=_bound(call),
-        io=call.io.within(clock),
-        budgets=call.budgets,
-        tags=call.tags,
-        tariff=getattr(call.provider, "tariff", None),
-        key=call.request.idempotency_key,
-    )
+    row = await _reserved(call, clock)
     span = _span(call) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None
@@ -97,6 +86,26 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         call.health.settle(None if clock.content else failure, call.circuit, clock.now)
         if span:
             span(_attributes(done))
+
+
+async def _reserved(call: Call, clock: Clock) -> Attempt:
+    """The row of an attempt that is about to be sent, which the circuit and the budgets allow."""
+    entered = call.health.enter(call.provider.name, call.circuit, call.io.now)
+    try:
+        return await call.ledger.reserve(
+            call.provider.name,
+            call.request.model,
+            call.operation,
+            bound=_bound(call),
+            io=call.io.within(clock),
+            budgets=call.budgets,
+            tags=call.tags,
+            tariff=getattr(call.provider, "tariff", None),
+            key=call.request.idempotency_key,
+        )
+    except BaseException:  # nothing is sent, so it was not the one request that tries a host which has failed
+        call.health.leave(entered)
+        raise
 
 
 def _is_whole(call: Call) -> bool:

@@ -187,8 +187,8 @@ def _nothing(request: Received) -> HTTPAnswer:
 
 def _forget() -> None:
     """Each rule meets the host anew: it is not held back by the refusals, or the faults, of those before."""
-    health.forget()
-    limits.forget()
+    health.ACCOUNTS.forget()
+    limits.ACCOUNTS.forget()
 
 
 def _close(provider: Any) -> None:
