@@ -75,7 +75,7 @@ def _plain(request: Request, dialect: Dialect) -> dict[str, Any]:
         "temperature": request.temperature,
         "top_p": request.top_p,
         "top_logprobs": request.logprobs or None,
-        "stream": request.stream or None,
+        "stream": request.stream,  # said even where it is not: ``transformers serve`` streams unless it is told not to
     }
 
 

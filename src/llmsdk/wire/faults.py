@@ -49,12 +49,16 @@ BY_CODE: Mapping[str, type[LLMError]] = {
     "invalid_api_key": Unauthorized, "api_key_invalid": Unauthorized, "authentication_error": Unauthorized,
     "insufficient_quota": QuotaExhausted, "billing_hard_limit_reached": QuotaExhausted,
     "billing_not_active": QuotaExhausted, "insufficient_balance": QuotaExhausted,
+    "exceeded_current_quota_error": QuotaExhausted, "engine_overloaded_error": Overloaded,
+    "overloaded": Overloaded,
     "content_filter": ContentFiltered, "content_policy_violation": ContentFiltered,
     "data_inspection_failed": ContentFiltered, "responsibleaipolicyviolation": ContentFiltered,
     "moderation_blocked": ContentFiltered,
     "context_length_exceeded": ContextTooLong, "exceed_context_size_error": ContextTooLong,
     "too_many_prompt_tokens": ContextTooLong, "string_above_max_length": ContextTooLong,
     "model_not_found": NotFound, "model_decommissioned": NotFound, "deploymentnotfound": NotFound,
+    "invalid_model": NotFound,
+    "no_db_connection": Unauthorized,  # LiteLLM's proxy, of a key that is not its own, where it keeps no others
     "tool_use_failed": InvalidToolArguments, "json_validate_failed": SchemaMismatch,
 }  # fmt: skip
 """Codes and types that mean the same whatever the status."""
@@ -72,7 +76,16 @@ _BAD_KEY = re.compile(
     r"(incorrect|invalid|wrong|malformed|expired) api[ _-]?key|api[ _-]?key (is |has )?(not valid|invalid|expired)",
     re.I,
 )
-_FILTERED = re.compile(r"content (management )?policy|content filter|safety (system|policy)", re.I)
+_NO_MODEL = re.compile(
+    r"model not exist|invalid model (name|id)\b|is not a valid model|server is pinned to|模型不存在"
+    r"|\bmodel\s+\S{1,100}\s+(does not exist|(is |was )?not found)",
+    re.I,
+)
+_NO_MONEY = re.compile(r"insufficient (account )?balance|余额不足|欠费", re.I)
+_FILTERED = re.compile(
+    r"content (management )?policy|content filter|safety (system|policy)|violates usage guidelines|content exists risk",
+    re.I,
+)
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
 _MAY_HAVE_RUN = frozenset({504, 524})
 HINTS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -178,6 +191,10 @@ def _kind(said: Said, status: int, codes: Codes) -> type[LLMError]:
         return ContextTooLong
     if status == 400 and _BAD_KEY.search(said.message):
         return Unauthorized
+    if status in (400, 401, 403, 429) and _NO_MONEY.search(said.message):
+        return QuotaExhausted
+    if status == 400 and _NO_MODEL.search(said.message):
+        return NotFound
     if status in (400, 403) and _FILTERED.search(said.message):
         return ContentFiltered
     return BY_STATUS.get(status, ServerFault if status >= 500 else InvalidRequest)
@@ -245,7 +262,7 @@ def _said(body: Mapping[str, Any]) -> Said:
 
 
 def _collected(value: Mapping[str, Any], message: str) -> Said:
-    codes = [value.get("code"), value.get("type"), value.get("status")]
+    codes = [value.get("code"), value.get("type"), value.get("error_type"), value.get("status")]
     inner = value.get("innererror")
     if isinstance(inner, Mapping):
         codes.append(inner.get("code"))

@@ -36,7 +36,7 @@ def turn(*parts: Any) -> Message:
     return Message("assistant", parts)
 
 
-PLAIN = {"model": "gpt-4o", "input": [{"role": "user", "content": "Hi!"}], "store": False}
+PLAIN = {"model": "gpt-4o", "input": [{"role": "user", "content": "Hi!"}], "store": False, "stream": False}
 THINKS = {**PLAIN, "model": "gpt-5", "include": ["reasoning.encrypted_content"]}
 FLAT = {"type": "function", "name": "look", "parameters": SCHEMA, "strict": False, "description": "Looks."}
 FORMAT = {"type": "json_schema", "name": "reply", "schema": SCHEMA, "strict": True}
