@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmsdk import toml
-from llmsdk.config import Config, did_you_mean, load
+from llmsdk.config import Config, load
 from llmsdk.errors import ConfigError, InputError
+from llmsdk.settings import did_you_mean
 from llmsdk.trust import trust, user_folder
 
 EXAMPLE = """\

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, SecretStr, field_validator
 
 from llmsdk import registry as registry_module
 from llmsdk.config import load
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 from llmsdk.io import IO
-from llmsdk.provider import CONTRACT, Capabilities, HTTPSettings, Settings
+from llmsdk.provider import CONTRACT, Capabilities, HTTPSettings, Secret, Settings, setting
 from llmsdk.registry import Registry, Target
+from llmsdk.settings import keys
 from llmsdk.trust import trust
 from llmsdk.types import Event, Finish, Request, TextDelta
 
@@ -30,7 +30,7 @@ class Fake:
     """A vendor with a key of its own."""
 
     contract: ClassVar[int] = CONTRACT
-    Settings: ClassVar[type[BaseModel]] = HTTPSettings
+    Settings: ClassVar[type[Any]] = HTTPSettings
     key_variables: ClassVar[tuple[str, ...]] = ("FAKE_KEY", "FAKE_KEY_OLD")
     loop_bound: ClassVar[bool] = False
 
@@ -52,7 +52,7 @@ class Fake:
     @property
     def key(self) -> str | None:
         secret = self.settings.api_key
-        return None if secret is None else secret.get_secret_value()
+        return None if secret is None else secret.reveal()
 
 
 class Keyless(Fake):
@@ -60,15 +60,14 @@ class Keyless(Fake):
         voice: str = "calm"
 
 
+def _prefixed(value: Secret) -> Secret:
+    raise ValueError("has the wrong prefix")
+
+
 class Picky(Fake):
     class Settings(HTTPSettings):  # type: ignore[misc]
-        token: SecretStr | None = None
-        schema_support: str | None = None
-
-        @field_validator("token")
-        @classmethod
-        def check(cls, value: SecretStr) -> SecretStr:
-            raise ValueError("has the wrong prefix")
+        token: Secret | None = setting(None, check=_prefixed)
+        schema: str | None = None
 
 
 class Newer(Fake):
@@ -240,7 +239,7 @@ def test_a_kind_may_name_code() -> None:
 
 
 def test_built_in_names_need_no_scan(built_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "entry_points", lambda **_: pytest.fail("entry points were scanned"))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("entry points were scanned"))
     made = registry()
     assert made.resolve("keyless:x")
     assert made.provider("keyless")
@@ -253,7 +252,7 @@ def test_an_installed_provider_is_found_by_one_scan(built_in: Any, monkeypatch: 
         scans.append(group)
         return [EntryPoint("parrot", f"{__name__}:Keyless", group), EntryPoint("fake", "evil:Evil", group)]
 
-    monkeypatch.setattr(registry_module, "entry_points", scan)
+    monkeypatch.setattr("importlib.metadata.entry_points", scan)
     made = registry()
     assert made.resolve("parrot:x") == (Target("parrot", "x"),)
     assert isinstance(made.provider("parrot"), Keyless)
@@ -420,7 +419,7 @@ def test_any_setting_may_come_from_a_variable(built_in: Any, monkeypatch: pytest
 
 def test_a_provider_without_a_key_gets_none(built_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_KEY", CANARY)
-    assert "api_key" not in Keyless.Settings.model_fields
+    assert "api_key" not in keys(Keyless.Settings)
     assert registry().provider("keyless").settings == Keyless.Settings()  # type: ignore[attr-defined]
 
 
@@ -569,6 +568,4 @@ def _held(name: str) -> str:
         provider: Any = Registry(load()).provider(name)
     except ConfigError as error:
         return f"{error}{error!r}"
-    return repr(provider.settings.model_dump()) + str(
-        "api_key" in type(provider.settings).model_fields and provider.key
-    )
+    return repr(vars(provider.settings)) + str("api_key" in keys(type(provider.settings)) and provider.key)

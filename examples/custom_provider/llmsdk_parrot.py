@@ -9,8 +9,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from pydantic import BaseModel
-
 from llmsdk.errors import UnknownModel
 from llmsdk.io import IO
 from llmsdk.provider import CONTRACT, Capabilities, Settings
@@ -28,7 +26,7 @@ class ParrotSettings(Settings):
 
 class Parrot:
     contract: ClassVar[int] = CONTRACT
-    Settings: ClassVar[type[BaseModel]] = ParrotSettings
+    Settings: ClassVar[type[ParrotSettings]] = ParrotSettings
     key_variables: ClassVar[tuple[str, ...]] = ()
     loop_bound: ClassVar[bool] = False
 

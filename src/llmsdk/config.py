@@ -18,12 +18,8 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from typing import Any, Literal, TypeVar
 
 from llmsdk import toml
 from llmsdk.accounting.budget import Budget, Period
@@ -33,10 +29,11 @@ from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
 from llmsdk.options import TEXT, CallSettings, call_settings, request_fields
 from llmsdk.pipeline import CachePolicy, RetryPolicy
+from llmsdk.settings import Settings, did_you_mean, keys, nearest, placed, setting, unknown, validated
 from llmsdk.toml import Key
 from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
 
-M = TypeVar("M", bound=BaseModel)
+S = TypeVar("S", bound=Settings)
 
 SECTIONS = (
     "budget", "cache", "circuit", "default", "ledger", "limits", "models", "providers", "retry", "timeouts",
@@ -96,56 +93,64 @@ def _unlimited(value: float | None) -> float | None:
     return None if value == float("inf") else value
 
 
-Seconds = Annotated[float | None, Field(gt=0), AfterValidator(_unlimited)]
-Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _RETRY, _TIMEOUTS, _CACHE, _CIRCUIT = RetryPolicy(), Timeouts(), CachePolicy(), CircuitPolicy()
 FOR_ALIASES = (TEXT | {"reasoning", "restart"}) - {"extra", "idempotency_key", "n", "echo"}
 """The options that an alias may set."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+def _wait(default: float) -> Any:
+    return setting(default, ge=0, allow_inf_nan=False)
 
 
-class _Retry(_Table):
-    attempts: Annotated[int, Field(ge=1, le=100)] = _RETRY.attempts
-    base: Wait = _RETRY.base
-    cap: Wait = _RETRY.cap
+def _seconds(default: float | None) -> Any:
+    return setting(default, gt=0, check=_unlimited)
+
+
+def _named(tags: dict[str, Any]) -> dict[str, Any]:
+    if "" in tags:
+        raise ValueError("an empty string is no tag")
+    return tags
+
+
+class _Retry(Settings):
+    attempts: int = setting(_RETRY.attempts, ge=1, le=100)
+    base: float = _wait(_RETRY.base)
+    cap: float = _wait(_RETRY.cap)
     unknown: bool = _RETRY.unknown
-    patience: Wait = _RETRY.patience
+    patience: float = _wait(_RETRY.patience)
 
 
-class _Circuit(_Table):
-    failures: Annotated[int, Field(ge=0)] = _CIRCUIT.failures
-    cooldown: Annotated[float, Field(gt=0, allow_inf_nan=False)] = _CIRCUIT.cooldown
+class _Circuit(Settings):
+    failures: int = setting(_CIRCUIT.failures, ge=0)
+    cooldown: float = setting(_CIRCUIT.cooldown, gt=0, allow_inf_nan=False)
 
 
-class _Timeouts(_Table):
-    connect: Seconds = _TIMEOUTS.connect
-    first_token: Seconds = _TIMEOUTS.first_token
-    idle: Seconds = _TIMEOUTS.idle
-    total: Seconds = _TIMEOUTS.total
+class _Timeouts(Settings):
+    connect: float | None = _seconds(_TIMEOUTS.connect)
+    first_token: float | None = _seconds(_TIMEOUTS.first_token)
+    idle: float | None = _seconds(_TIMEOUTS.idle)
+    total: float | None = _seconds(_TIMEOUTS.total)
 
 
-class _Cache(_Table):
+class _Cache(Settings):
     on: bool = _CACHE.on
-    path: Annotated[str, Field(min_length=1)] | None = None
-    ttl: Seconds = _CACHE.ttl
+    path: str | None = setting(None, min_length=1)
+    ttl: float | None = _seconds(_CACHE.ttl)
     sampled: bool = _CACHE.sampled
     namespace: str = _CACHE.namespace
-    megabytes: Annotated[float, Field(gt=0, le=1e6)] = ROOM / 2**20
+    megabytes: float = setting(ROOM / 2**20, gt=0, le=1e6)
 
 
-class _Limits(_Table):
-    rpm: Annotated[int, Field(ge=1)] | None = None
-    tpm: Annotated[int, Field(ge=1)] | None = None
-    concurrency: Annotated[int, Field(ge=1)] | None = None
+class _Limits(Settings):
+    rpm: int | None = setting(None, ge=1)
+    tpm: int | None = setting(None, ge=1)
+    concurrency: int | None = setting(None, ge=1)
 
 
-class _Share(_Table):
-    usd: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)] | None = None
-    tokens: Annotated[int, Field(ge=0)] | None = None
-    requests: Annotated[int, Field(ge=0)] | None = None
+class _Share(Settings):
+    usd: Decimal | None = setting(None, ge=0, allow_inf_nan=False)
+    tokens: int | None = setting(None, ge=0)
+    requests: int | None = setting(None, ge=0)
     per: Period | None = None
     unpriced: Literal["refuse", "allow"] = "refuse"
 
@@ -154,15 +159,17 @@ class _Share(_Table):
         return any(limit is not None for limit in (self.usd, self.tokens, self.requests))
 
     def budget(self, tag: str | None = None) -> Budget:
-        return Budget(**{**self.model_dump(exclude={"tags"}), "tag": tag})
+        return Budget(
+            self.usd, tokens=self.tokens, requests=self.requests, per=self.per, tag=tag, unpriced=self.unpriced
+        )
 
 
 class _Budget(_Share):
-    tags: dict[Annotated[str, Field(min_length=1)], _Share] = {}
+    tags: dict[str, _Share] = setting(factory=dict, check=_named)
 
 
-class _Ledger(_Table):
-    path: Annotated[str, Field(min_length=1)] | None = None
+class _Ledger(Settings):
+    path: str | None = setting(None, min_length=1)
 
 
 # --- loading ----------------------------------------------------------------------------------------------------
@@ -245,7 +252,7 @@ def _leaves(key: Key, value: Any, source: Any) -> Iterable[tuple[Key, Any]]:
         table = ".".join((key[0], "NAME") if len(key) == 1 and depth == 3 else key)
         hint = f"Write [{toml.printable(table)}] on a line of its own, and its settings under it."
         raise ConfigError(
-            f"{_place(source(key), key)}: must be a table, not {_kind(value)}", key=".".join(key), hint=hint
+            f"{placed(source(key), key)}: must be a table, not {_kind(value)}", key=".".join(key), hint=hint
         )
     if key[0] == "providers" and len(key) == 2:
         yield key, None  # so that an empty table is known too
@@ -297,9 +304,9 @@ def _complain(variable: str) -> None:
 
 
 def _section_variables() -> list[str]:
-    tables: tuple[type[BaseModel], ...] = (_Budget, _Cache, _Circuit, _Ledger, _Retry, _Timeouts)
+    tables: tuple[type[Settings], ...] = (_Budget, _Cache, _Circuit, _Ledger, _Retry, _Timeouts)
     named = zip(FLAT, tables, strict=True)
-    return [f"LLMSDK_{name}_{key}".upper() for name, table in named for key in table.model_fields]
+    return [f"LLMSDK_{name}_{key}".upper() for name, table in named for key in keys(table)]
 
 
 # --- from layers to Config --------------------------------------------------------------------------------------
@@ -318,9 +325,9 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
         default=_text(default) if default else None,
         models=models,
         providers=_providers(layer),
-        retry=RetryPolicy(**retry.model_dump()),
-        circuit=CircuitPolicy(**circuit.model_dump()),
-        timeouts=Timeouts(**timeouts.model_dump()),
+        retry=RetryPolicy(**vars(retry)),
+        circuit=CircuitPolicy(**vars(circuit)),
+        timeouts=Timeouts(**vars(timeouts)),
         limits=_limits(layer),
         cache=CachePolicy(replies.on, replies.ttl, replies.sampled, replies.namespace),
         cache_file=_written(layer, ("cache", "path"), path),
@@ -335,11 +342,11 @@ def _assemble(layer: Layer, path: Path | None) -> Config:
     return config
 
 
-def _section(table: type[M], name: str, layer: Layer) -> M:
+def _section(table: type[S], name: str, layer: Layer) -> S:
     return _table(table, (name,), {key[1:]: item for key, item in layer.items() if key[0] == name})
 
 
-def _table(table: type[M], key: Key, items: Layer) -> M:
+def _table(table: type[S], key: Key, items: Layer) -> S:
     data = {".".join(name): item.value for name, item in items.items()}
     sources = {".".join((*key, *name)): item.source for name, item in items.items()}
     return validated(table, data, key, sources)
@@ -361,7 +368,7 @@ def _alias(name: str, item: _Value) -> ModelAlias:
     targets = (models,) if isinstance(models, str) else tuple(models) if isinstance(models, list | tuple) else ()
     if not targets or not all(isinstance(target, str) and target for target in targets):
         hint = f'Write {name} = "PROVIDER:MODEL", a list of those, or {{ model = "PROVIDER:MODEL", temperature = 0 }}.'
-        raise ConfigError(f"{_place(item.source, key)}: names no model", hint=hint, key=".".join(key))
+        raise ConfigError(f"{placed(item.source, key)}: names no model", hint=hint, key=".".join(key))
     return ModelAlias(name, targets, _options(key, table, item.source))
 
 
@@ -376,7 +383,7 @@ def _options(key: Key, table: dict[str, Any], source: str) -> dict[str, Any]:
         request_fields(table)
         call_settings({name: table[name] for name in table if name == "restart"}, CallSettings())
     except InputError as error:
-        raise ConfigError(f"{_place(source, key)}: {error.message}", hint=error.hint, key=".".join(key)) from error
+        raise ConfigError(f"{placed(source, key)}: {error.message}", hint=error.hint, key=".".join(key)) from error
     return table
 
 
@@ -398,7 +405,7 @@ def _written(layer: Layer, key: Key, file: Path | None) -> Path | None:
     if item is None:
         return None
     own = file is not None and item.source.startswith(f"{shown(file)}:")
-    return writable(item.value, _place(item.source, key), file if own else None, trusted=not item.untrusted)
+    return writable(item.value, placed(item.source, key), file if own else None, trusted=not item.untrusted)
 
 
 def _limits(layer: Layer) -> dict[str, Limits]:
@@ -407,7 +414,7 @@ def _limits(layer: Layer) -> dict[str, Limits]:
         if key[0] == "limits":
             _check_name(key[:2], _NAME, item.source)
             tables.setdefault(key[1], {})[key[2:]] = item
-    return {name: Limits(**_table(_Limits, ("limits", name), table).model_dump()) for name, table in tables.items()}
+    return {name: Limits(**vars(_table(_Limits, ("limits", name), table))) for name, table in tables.items()}
 
 
 def _text(item: _Value, key: Key = ("default",)) -> str:
@@ -415,7 +422,7 @@ def _text(item: _Value, key: Key = ("default",)) -> str:
         return item.value
     hint = 'Write "PROVIDER:MODEL" or an alias.' if key == ("default",) else 'Such as "openai".'
     what = f"must be a string, not {_kind(item.value)}"
-    raise ConfigError(f"{_place(item.source, key)}: {what}", hint=hint, key=".".join(key))
+    raise ConfigError(f"{placed(item.source, key)}: {what}", hint=hint, key=".".join(key))
 
 
 def _check_name(key: Key, pattern: re.Pattern[str], source: str) -> None:
@@ -435,7 +442,7 @@ def _check_targets(config: Config) -> None:
 def _check_target(config: Config, key: str, target: str, seen: Key) -> None:
     if target in seen:
         raise ConfigError(
-            f"{_place(config.sources[key], key)}: {' -> '.join((*seen, target))} goes in a circle",
+            f"{placed(config.sources[key], key)}: {' -> '.join((*seen, target))} goes in a circle",
             key=key,
             hint="An alias must not lead back to itself.",
         )
@@ -444,67 +451,10 @@ def _check_target(config: Config, key: str, target: str, seen: Key) -> None:
             _check_target(config, key, further, (*seen, target))
     elif ":" not in target:
         near = did_you_mean(target, config.models) or f'Write "PROVIDER:MODEL", such as "local:{target}".'
-        raise ConfigError(f"{_place(config.sources[key], key)}: {target!r} is no alias", hint=near, key=key)
+        raise ConfigError(f"{placed(config.sources[key], key)}: {target!r} is no alias", hint=near, key=key)
 
 
 # --- words for errors -------------------------------------------------------------------------------------------
-
-
-def validated(table: type[M], data: Mapping[str, Any], key: Key, sources: Mapping[str, str]) -> M:
-    """``data`` as ``table``; a fault is a ``ConfigError`` with place and key that shows no value.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong kind.
-    """
-    try:
-        return table.model_validate(dict(data))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    # raised out here, so that the error that quotes the input is not its __context__
-    raise _fault(first, table, data, key, sources)
-
-
-def _fault(
-    error: ErrorDetails, table: type[BaseModel], data: Mapping[str, Any], key: Key, sources: Mapping[str, str]
-) -> ConfigError:
-    path: Key = key
-    at: Any = data
-    for part in error["loc"]:  # a step that is not in the data names a branch of a type
-        if not (isinstance(at, Mapping) and part in at) and error["type"] != "missing":
-            break
-        path, at = (*path, str(part)), at.get(part) if isinstance(at, Mapping) else None
-    source = next((sources[k] for size in range(len(path), 0, -1) if (k := ".".join(path[:size])) in sources), "")
-    if error["type"] == "extra_forbidden":
-        return unknown(path, (field.alias or name for name, field in table.model_fields.items()), source)
-    what = "is required" if error["type"] == "missing" else error["msg"].removeprefix("Value error, ")
-    what = what.replace("Input should be", "must be", 1)
-    hint = "Correct it there; docs/config.md shows every key."
-    return ConfigError(f"{_place(source, path)}: {what}", key=".".join(path), hint=hint)
-
-
-def unknown(key: Key, known: Iterable[str], source: str) -> ConfigError:
-    """The error for a key that nobody knows."""
-    options = sorted(known)
-    hint = did_you_mean(key[-1], options) or f"Known here: {', '.join(options)}."
-    return ConfigError(f"{_place(source, key)}: unknown key", hint=hint, key=".".join(key))
-
-
-def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """``Did you mean ...?`` for the nearest option, or an empty string when none is near."""
-    near = nearest(word, options)
-    return f"Did you mean {near!r}?" if near else ""
-
-
-def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option most like ``word``, if any is."""
-    by_lower = {option.lower(): option for option in options}
-    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
-    return by_lower[near[0]] if near else None
-
-
-def _place(source: str, key: Key | str) -> str:
-    dotted = key if isinstance(key, str) else ".".join(key)
-    return toml.printable(f"{source}: {dotted}" if source else dotted)
 
 
 def _kind(value: Any) -> str:
@@ -514,4 +464,4 @@ def _kind(value: Any) -> str:
     return names.get(type(value), f"a {type(value).__name__}")
 
 
-__all__ = ["Config", "ModelAlias", "did_you_mean", "load", "validated"]
+__all__ = ["Config", "ModelAlias", "load"]

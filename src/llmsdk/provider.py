@@ -16,11 +16,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-
 from llmsdk.errors import BadResponse, DeadlineExceeded, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
+from llmsdk.secret import Secret
+from llmsdk.settings import Settings, setting
 from llmsdk.types import Event, Info, Request, TokenCount
 
 Native = Literal["translate", "answer", "classify"]
@@ -58,37 +58,30 @@ class Capabilities:
     and ``Classifies``, which are the provider's. Many such models have neither ``chat`` nor ``complete``."""
 
 
-class Settings(BaseModel):
-    """What ``[providers.NAME]`` may hold. Subclass it to add more; an unknown key is an error."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+def _sends(client: Any) -> Any:
+    if client is not None and not (hasattr(client, "send") and hasattr(client, "build_request")):
+        raise ValueError(f"a {type(client).__name__} is no httpx2 or httpx client")
+    return client
 
 
 class HTTPSettings(Settings):
     """Settings that every provider over HTTP has."""
 
-    api_key: SecretStr | None = None
-    base_url: str | None = Field(default=None, min_length=1)
-    proxy: str | None = Field(default=None, repr=False)
+    api_key: Secret | None = None
+    base_url: str | None = setting(None, min_length=1)
+    proxy: str | None = setting(None, shown=False)
     ca_bundle: str | None = None
     client_cert: str | tuple[str, str] | None = None
-    headers: dict[str, str] = Field(default={}, repr=False)
+    headers: dict[str, str] = setting(factory=dict, shown=False)
     http2: bool = False
     max_connections: int | None = None
     allow_plain_http: bool = False
     """Send the key over plain http to a host that is not this machine."""
-    http_client: Any = None
+    http_client: Any = setting(None, check=_sends)
     idempotent: bool = False
     """The host does a request with the same ``Idempotency-Key`` once, so that what may have run may be sent again."""
     prices: str | None = None
     """Whose prices hold, such as ``openai``, where ``base_url`` is not a vendor's own address."""
-
-    @field_validator("http_client")
-    @classmethod
-    def _sends(cls, value: Any) -> Any:
-        if value is not None and not (hasattr(value, "send") and hasattr(value, "build_request")):
-            raise ValueError(f"a {type(value).__name__} is no httpx2 or httpx client")
-        return value
 
 
 class Provider(Protocol):
@@ -99,7 +92,8 @@ class Provider(Protocol):
     """
 
     contract: ClassVar[int] = CONTRACT
-    Settings: ClassVar[type[BaseModel]]
+    Settings: ClassVar[type[Any]]
+    """A class of ``Settings``, or a pydantic model that refuses unknown keys."""
     key_variables: ClassVar[tuple[str, ...]] = ()
     """The vendor's own environment variables for ``api_key``, tried in order."""
     loop_bound: ClassVar[bool] = False
@@ -218,7 +212,7 @@ class HTTPProvider(ABC):
     """A provider over HTTP, from four pure functions: ``encode``, ``decode``, ``decoder`` and ``error``."""
 
     contract: ClassVar[int] = CONTRACT
-    Settings: ClassVar[type[BaseModel]] = HTTPSettings
+    Settings: ClassVar[type[Any]] = HTTPSettings
     key_variables: ClassVar[tuple[str, ...]] = ()
     loop_bound: ClassVar[bool] = False
     finds_credentials: ClassVar[bool] = False
@@ -370,7 +364,9 @@ __all__ = [
     "Native",
     "Provider",
     "Scores",
+    "Secret",
     "Settings",
     "StreamDecoder",
     "Translates",
+    "setting",
 ]

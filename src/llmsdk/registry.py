@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
+from operator import attrgetter
 from threading import Lock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel
-
-from llmsdk.config import Config, did_you_mean, validated
+from llmsdk.config import Config
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 from llmsdk.provider import CONTRACT, Provider
+from llmsdk.settings import did_you_mean, is_table, keys, validated
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _HOSTS = (
     "cerebras", "deepseek", "fireworks", "groq", "litellm", "llamacpp", "lmstudio", "moonshot",
@@ -193,7 +196,7 @@ class Registry:
         if target is None:
             raise self._unknown_provider(kind, f"{self._source(f'providers.{name}.kind')}: " if kind != name else "")
         try:
-            cls = EntryPoint(kind, target, GROUP).load()
+            cls = _imported(target)
         except ModuleNotFoundError as error:
             if kind in BUILT_IN and not (error.name or "").startswith("llmsdk"):
                 raise MissingExtra(kind, needed_for=f"the provider {kind!r}") from error
@@ -201,7 +204,7 @@ class Registry:
         except Exception as error:  # somebody else's module may raise anything while it is imported
             raise _broken(name, target, f"{type(error).__name__}: {error}") from error
         _check_contract(cls, target)
-        if not issubclass(getattr(cls, "Settings", object), BaseModel):
+        if not is_table(getattr(cls, "Settings", None)):
             raise ConfigError(f"{target} has no Settings", hint="Derive them from llmsdk.provider.Settings.")
         return cls
 
@@ -232,7 +235,7 @@ class Registry:
         if name != kind and "base_url" in row:
             return None  # another host that speaks the same language gets no key of the vendor
         cls = cls or self._load(name, kind)
-        if "api_key" not in cls.Settings.model_fields:
+        if "api_key" not in keys(cls.Settings):
             return None
         return next((variable for variable in _key_variables(cls) if os.environ.get(variable)), None)
 
@@ -310,6 +313,8 @@ class Registry:
 
     def _entry_points(self) -> tuple[EntryPoint, ...]:
         if self._scan is None:
+            from importlib.metadata import entry_points
+
             self._scan = tuple(entry_points(group=GROUP))
         return self._scan
 
@@ -319,6 +324,12 @@ class Registry:
     def _names(self) -> list[str]:
         names = {*BUILT_IN, *self.config.providers, *self._providers}
         return sorted(names | {point.name for point in self._entry_points()})
+
+
+def _imported(target: str) -> Any:
+    """What ``module:attribute`` names. importlib.metadata could tell too, and is slow to import."""
+    module, _, path = target.partition(":")
+    return attrgetter(path)(import_module(module))
 
 
 def _check_contract(provider: Any, what: str) -> None:

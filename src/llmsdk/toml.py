@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,8 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: it is not UTF-8, or not TOML.
     """
+    import tomllib  # most programs have no file
+
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

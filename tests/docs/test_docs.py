@@ -19,6 +19,7 @@ from servers.gemini_server import GeminiServer
 
 from llmsdk import errors, options
 from llmsdk.config import load
+from llmsdk.settings import keys
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -222,5 +223,4 @@ def test_every_option_is_explained() -> None:
 def test_every_setting_is_explained(page: str, name: str) -> None:
     module = importlib.import_module(f"llmsdk_providers.{name}.settings")
     table = module.Settings if name == "openai" else module.LocalSettings
-    keys = {field.alias or key for key, field in table.model_fields.items()}
-    assert keys - documented(page) == set()
+    assert set(keys(table)) - documented(page) == set()

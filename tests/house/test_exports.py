@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from house_source import ROOT, files, sources
 from packaging.requirements import Requirement
-from pydantic import BaseModel
 
 import llmsdk
 from llmsdk import errors, results
+from llmsdk.errors import ConfigError
 from llmsdk.provider import CONTRACT, Counts, Embeds, HTTPSettings, Lists, Provider, Scores
 from llmsdk.registry import BUILT_IN
+from llmsdk.settings import is_table
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -138,8 +139,9 @@ def test_an_entry_point_satisfies_the_contract(point: EntryPoint) -> None:
     assert kind.contract == CONTRACT
     assert isinstance(kind.key_variables, tuple)
     assert kind.loop_bound in (True, False)
-    assert issubclass(kind.Settings, BaseModel)
-    assert kind.Settings.model_config["extra"] == "forbid"
+    assert is_table(kind.Settings)
+    with pytest.raises(ConfigError, match="unknown key"):
+        kind.Settings(no_such_setting=1)
     for method in ("capabilities", "generate", "aclose"):
         assert parameters(getattr(kind, method)) == parameters(getattr(Provider, method)), method
     settings = {"api_key": "sk-test"} if issubclass(kind.Settings, HTTPSettings) and point.name != "vertex" else {}

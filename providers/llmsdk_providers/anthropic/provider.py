@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from llmsdk.errors import InvalidBody, LLMError
 from llmsdk.io import IO, HTTPRequest
 from llmsdk.provider import Capabilities
@@ -40,7 +38,7 @@ class Anthropic(Hosted):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = AnthropicSettings
+    Settings: ClassVar[type[Any]] = AnthropicSettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
     base_url: ClassVar[str] = BASE_URL
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS

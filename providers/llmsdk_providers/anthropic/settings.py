@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from llmsdk.provider import HTTPSettings
+from llmsdk.provider import HTTPSettings, setting
 
 BASE_URL = "https://api.anthropic.com"
 VARIABLE = "ANTHROPIC_API_KEY"
@@ -20,7 +18,7 @@ class Settings(HTTPSettings):
 
     key_required: bool | None = None
     """Default: only where ``base_url`` is not this machine."""
-    max_tokens: int | None = Field(default=None, gt=0)
+    max_tokens: int | None = setting(None, gt=0)
     """What is sent where a call names no limit, which the dialect requires. Default: by model, see the docs."""
     version: str = VERSION
     """The header ``anthropic-version``."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
-
-from pydantic import BaseModel, SecretStr
+from typing import Any, ClassVar
 
 from llmsdk.errors import ConfigError
 from llmsdk.io import IO, HTTPRequest
+from llmsdk.provider import Secret
 from llmsdk.types import Event, Request
 from llmsdk.wire.host import check_base_url, fault_of
 from llmsdk_providers.azure import address
@@ -27,7 +26,7 @@ class Azure(OpenAI):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = AzureSettings
+    Settings: ClassVar[type[Any]] = AzureSettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
     endpoints: ClassVar[tuple[str, ...]] = tuple(end for end in ENDPOINTS if end != "/models")
 
@@ -36,9 +35,9 @@ class Azure(OpenAI):
         version = settings.api_version or os.environ.get(VERSION)
         self._address = address.read(f"[providers.{name}]", url, settings.deployment, version)
         self._azure = settings
-        guarded = settings.model_copy(update={"base_url": self._address.root, "api_key": _secret(settings)})
+        guarded = settings.replaced(base_url=self._address.root, api_key=_secret(settings))
         check_base_url(name, self._address.root, guarded)  # a token is as little for a plain wire as a key
-        super().__init__(name, settings.model_copy(update={"base_url": self._address.root}))
+        super().__init__(name, settings.replaced(base_url=self._address.root))
 
     @property
     def is_openai(self) -> bool:
@@ -55,7 +54,7 @@ class Azure(OpenAI):
             return None
         if self._azure.token is None:
             return super()._key(url)
-        token = self._azure.token.get_secret_value()
+        token = self._azure.token.reveal()
         if fault := fault_of(token) if token else "is empty":
             raise ConfigError(f"the token of {self.name!r} {fault}", hint="Copy the token again, and nothing else.")
         return token
@@ -80,6 +79,6 @@ class Azure(OpenAI):
         return super().embed(self._address.deployment or model, texts, io)
 
 
-def _secret(settings: AzureSettings) -> SecretStr | None:
+def _secret(settings: AzureSettings) -> Secret | None:
     """What would travel: the key, or what takes its place."""
-    return settings.api_key or settings.token or (SecretStr("a token") if settings.token_provider else None)
+    return settings.api_key or settings.token or (Secret("a token") if settings.token_provider else None)

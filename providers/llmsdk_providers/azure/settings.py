@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pydantic import Field, SecretStr
-
+from llmsdk.provider import Secret, setting
 from llmsdk_providers.openai.settings import Settings as OpenAISettings
 
 VARIABLE = "AZURE_OPENAI_API_KEY"
@@ -21,12 +20,12 @@ class Settings(OpenAISettings):
     ``api_version`` (by default OPENAI_API_VERSION) an endpoint is spoken to under ``/openai/v1``, which needs none.
     """
 
-    deployment: str | None = Field(default=None, min_length=1)
+    deployment: str | None = setting(None, min_length=1)
     """The deployment to ask, whatever the model is called. Default: it has the model's name."""
-    api_version: str | None = Field(default=None, min_length=1)
+    api_version: str | None = setting(None, min_length=1)
     """Such as ``2024-10-21``."""
-    token: SecretStr | None = None
+    token: Secret | None = None
     """An Entra ID token, which takes the place of the key."""
-    token_provider: Callable[[], str] | None = Field(default=None, repr=False)
+    token_provider: Callable[[], str] | None = setting(None, shown=False)
     """Gives such tokens, one for each request; ``azure.identity.get_bearer_token_provider`` makes one that keeps them.
     Only in Python: a file cannot hold a function."""

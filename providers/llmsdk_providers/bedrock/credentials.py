@@ -114,7 +114,7 @@ def source(name: str, settings: Settings, region: str) -> Source:
         ConfigError: half of an access key, or one besides a profile.
         MissingExtra: they are not in the settings, and the package that finds them is not installed.
     """
-    given = {key: value.get_secret_value() for key in _FIELDS if (value := getattr(settings, key)) is not None}
+    given = {key: value.reveal() for key in _FIELDS if (value := getattr(settings, key)) is not None}
     if given:
         return _explicit(name, given, settings.profile)
     if find_spec("botocore") is None:

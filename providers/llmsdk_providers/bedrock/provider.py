@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
-
-from pydantic import BaseModel, SecretStr
 
 from llmsdk.errors import InvalidBody, LLMError, Unauthorized
 from llmsdk.io import IO, HTTPReply, HTTPRequest
 from llmsdk.io.eventstream import FrameDecoder
 from llmsdk.io.route import address
-from llmsdk.provider import Capabilities
+from llmsdk.provider import Capabilities, Secret
 from llmsdk.types import Event, Output, Request, TokenCount
 from llmsdk.wire import Hosted
 from llmsdk.wire.counts import count
@@ -31,7 +29,7 @@ class Bedrock(Hosted):
         MissingKey, MissingExtra, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = BedrockSettings
+    Settings: ClassVar[type[Any]] = BedrockSettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
     codes: ClassVar[Mapping[str, type[LLMError]]] = faults.CODES
@@ -42,12 +40,10 @@ class Bedrock(Hosted):
         self._source: credentials.Source | None = None
         self._region = ""
         url = settings.base_url or url_of(region_of(name, settings))
-        super().__init__(name, settings.model_copy(update={"base_url": url}))
-        self._known = Capabilities(
-            schema=settings.schema_support, tools=True, options=encode.BASIC, context=settings.context
-        )
+        super().__init__(name, settings.replaced(base_url=url))
+        self._known = Capabilities(schema=settings.schema, tools=True, options=encode.BASIC, context=settings.context)
         self._claude = Capabilities(
-            schema=settings.schema_support, tools=True, options=encode.BASIC | {"top_k"}, context=settings.context
+            schema=settings.schema, tools=True, options=encode.BASIC | {"top_k"}, context=settings.context
         )
 
     # --- the key, or a signature --------------------------------------------------------------------------------
@@ -60,7 +56,7 @@ class Bedrock(Hosted):
 
     def _key(self, url: str) -> str | None:
         if self.settings.api_key is None and self._signs(url):
-            guarded = self.settings.model_copy(update={"api_key": SecretStr("a signature")})
+            guarded = self.settings.replaced(api_key=Secret("a signature"))
             check_base_url(self.name, url, guarded)  # what is signed is as little for a plain wire as a key
             self._region = region_of(self.name, self._own)
             self._source = credentials.source(self.name, self._own, self._region)

@@ -7,10 +7,8 @@ import re
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, SecretStr
-
 from llmsdk.errors import ConfigError
-from llmsdk.provider import HTTPSettings
+from llmsdk.provider import HTTPSettings, Secret, setting
 
 VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -22,18 +20,16 @@ _IN_HOST = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 class Settings(HTTPSettings):
     """What ``[providers.bedrock]`` may hold. ``base_url`` is what precedes ``/model/...``, instead of a region's."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
     region: str | None = None
     """Such as ``us-east-1``; default: that of ``base_url``, else ``AWS_REGION``, else ``AWS_DEFAULT_REGION``."""
-    profile: str | None = Field(default=None, min_length=1)
+    profile: str | None = setting(None, min_length=1)
     """A profile of AWS's own configuration, for its credentials."""
-    access_key_id: SecretStr | None = None
-    secret_access_key: SecretStr | None = None
-    session_token: SecretStr | None = None
-    schema_support: Literal["none", "strict"] = Field(default="strict", alias="schema")
+    access_key_id: Secret | None = None
+    secret_access_key: Secret | None = None
+    session_token: Secret | None = None
+    schema: Literal["none", "strict"] = "strict"
     """``none`` for models that cannot be held to a JSON schema: it is then asked for in words."""
-    context: int | None = Field(default=None, gt=0)
+    context: int | None = setting(None, gt=0)
     """The window in tokens, where all models that are used share one."""
 
 

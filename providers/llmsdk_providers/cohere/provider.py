@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from llmsdk.errors import ContentFiltered, InvalidBody, LLMError, QuotaExhausted
 from llmsdk.io import IO, HTTPRequest
 from llmsdk.provider import Capabilities
@@ -34,7 +32,7 @@ class Cohere(Hosted):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = CohereSettings
+    Settings: ClassVar[type[Any]] = CohereSettings
     key_variables: ClassVar[tuple[str, ...]] = VARIABLES
     base_url: ClassVar[str] = BASE_URL
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
-from llmsdk.provider import HTTPSettings
+from llmsdk.provider import HTTPSettings, setting
 
 BASE_URL = "https://api.cohere.com"
 VARIABLES = ("CO_API_KEY", "COHERE_API_KEY")
@@ -18,5 +16,5 @@ class Settings(HTTPSettings):
 
     input_type: Literal["search_document", "search_query", "classification", "clustering"] = "search_document"
     """What vectors are for: the host makes other ones of the same text for a document and for a query."""
-    context: int | None = Field(default=None, gt=0)
+    context: int | None = setting(None, gt=0)
     """The window in tokens, where all models that are used share one."""

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from llmsdk.errors import InvalidBody, LLMError
 from llmsdk.io import IO, HTTPRequest
 from llmsdk.provider import Capabilities
@@ -38,7 +36,7 @@ class Google(Hosted):
     def __init__(self, name: str, settings: Settings) -> None:
         url = versioned(name, settings.base_url or self.base_url, self.version)
         self._google = settings
-        super().__init__(name, settings.model_copy(update={"base_url": url}))
+        super().__init__(name, settings.replaced(base_url=url))
         self._table = ModelTable(settings, vertex=self.vertex)
 
     @abstractmethod
@@ -101,7 +99,7 @@ class Gemini(Google):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = Settings
+    Settings: ClassVar[type[Any]] = Settings
     key_variables: ClassVar[tuple[str, ...]] = VARIABLES
     base_url: ClassVar[str] = BASE_URL
     version: ClassVar[str] = "v1beta"

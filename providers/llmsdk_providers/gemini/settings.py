@@ -7,10 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
-from pydantic import ConfigDict, Field, SecretStr
-
 from llmsdk.errors import ConfigError
-from llmsdk.provider import HTTPSettings
+from llmsdk.provider import HTTPSettings, Secret, setting
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
@@ -28,29 +26,27 @@ class Settings(HTTPSettings):
     known by their names; the rest is for hosts and models that differ.
     """
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    logprobs: int | None = Field(default=None, ge=0, le=20)
+    headers: dict[str, str] = setting(factory=dict, shown=False)
+    logprobs: int | None = setting(None, ge=0, le=20)
     """How many alternatives a token may report; 0 is none."""
     thinking: Thinking | None = None
     """How the model is told how long to think: not at all, by a budget of tokens, or by a level."""
     schema_form: Literal["json_schema", "openapi"] = "json_schema"
     """``responseJsonSchema`` as it is, or the older ``responseSchema``, a subset of OpenAPI's."""
-    context: int | None = Field(default=None, gt=0)
+    context: int | None = setting(None, gt=0)
     """The window in tokens, where all models of the host share one."""
 
 
 class VertexSettings(Settings):
     """What ``[providers.NAME]`` may hold with ``kind = "vertex"``."""
 
-    project: str | None = Field(default=None, pattern=f"^{_NAME}$")
+    project: str | None = setting(None, pattern=f"^{_NAME}$")
     """Default: ``GOOGLE_CLOUD_PROJECT``."""
-    location: str | None = Field(default=None, pattern="^[a-z0-9-]+$")
+    location: str | None = setting(None, pattern="^[a-z0-9-]+$")
     """Default: ``GOOGLE_CLOUD_LOCATION``, else ``global``."""
-    token: SecretStr | None = None
+    token: Secret | None = None
     """An access token. It holds for an hour, so a program that lives longer gives ``token_provider``."""
-    token_provider: TokenSource | None = Field(default=None, repr=False)
+    token_provider: TokenSource | None = setting(None, shown=False)
     """In code only: gives a fresh token when there is none, when the last one is about to end, or was refused."""
 
 

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretStr
-
 from llmsdk.errors import ConfigError, MissingKey, Unauthorized
 from llmsdk.io import IO, HTTPRequest, closing
 from llmsdk.io.route import address
+from llmsdk.provider import Secret
 from llmsdk.types import Event, Output, Request, Usage
 from llmsdk.wire.host import check_base_url, fault_of
 from llmsdk_providers.gemini import vectors
@@ -36,7 +35,7 @@ class Vertex(Google):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = VertexSettings
+    Settings: ClassVar[type[Any]] = VertexSettings
     version: ClassVar[str] = "v1"
     vertex: ClassVar[bool] = True
 
@@ -45,9 +44,9 @@ class Vertex(Google):
         self._parent = f"projects/{_project(name, settings)}/locations/{location}"
         self._token_settings = settings
         url = settings.base_url or _root(location)
-        guarded = settings.model_copy(update={"api_key": SecretStr("a token")})
+        guarded = settings.replaced(api_key=Secret("a token"))
         check_base_url(name, url, guarded)  # a token is as little for a plain wire as a key
-        super().__init__(name, settings.model_copy(update={"base_url": url}))
+        super().__init__(name, settings.replaced(base_url=url))
         source = settings.token_provider
         self._tokens = None if source is None else Tokens(source)
         self._token = self._tokens
@@ -62,7 +61,7 @@ class Vertex(Google):
             if settings.token_provider is None and not address(url).loopback:
                 raise MissingKey(f"no token for {name!r}", hint=_WAYS)
             return None
-        token = settings.token.get_secret_value()
+        token = settings.token.reveal()
         if fault := fault_of(token) if token else "is empty":
             raise ConfigError(f"the token of {name!r} {fault}", hint="Copy the token again, and nothing but the token.")
         return token

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
 from llmsdk.errors import LLMError, NotFound
 from llmsdk.io import IO, HTTPRequest, closing
 from llmsdk.provider import Capabilities
@@ -29,7 +27,7 @@ class HuggingFace(OpenAI):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = HuggingFaceSettings
+    Settings: ClassVar[type[Any]] = HuggingFaceSettings
     key_variables: ClassVar[tuple[str, ...]] = VARIABLES
     base_url: ClassVar[str] = BASE_URL
     codes: ClassVar[Mapping[str, type[LLMError]]] = {"model_not_supported": NotFound}

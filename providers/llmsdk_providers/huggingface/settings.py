@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from llmsdk.provider import setting
 from llmsdk_providers.openai.settings import Settings as ChatSettings
 
 BASE_URL = "https://router.huggingface.co/v1"
@@ -48,7 +49,7 @@ class Settings(ChatSettings):
         "google-t5/t5-small" = { task = "translation", pair = ["en", "de"] }
     """
 
-    tasks: dict[ModelId, Task | Purpose] = Field(default_factory=dict)
+    tasks: dict[ModelId, Task | Purpose] = setting(factory=dict)
     """What models are for that are not known by their names."""
-    task_path: str = Field(default=TASK_PATH, pattern=r"^(/.*)?$")
+    task_path: str = setting(TASK_PATH, pattern=r"^(/.*)?$")
     """Where a task is, after ``base_url`` without its ``/v1``. A dedicated endpoint has it at ``""``."""

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from llmsdk.errors import ContextTooLong, DeadlineExceeded, InputError, LLMError, TimedOut, Unsupported
 from llmsdk.io import IO
@@ -45,7 +45,7 @@ class Local(Verbs):
     """
 
     contract: ClassVar[int] = CONTRACT
-    Settings: ClassVar[type[LocalSettings]] = LocalSettings
+    Settings: ClassVar[type[Any]] = LocalSettings
     key_variables: ClassVar[tuple[str, ...]] = ()
     loop_bound: ClassVar[bool] = False
 

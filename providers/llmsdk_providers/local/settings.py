@@ -7,10 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from llmsdk.errors import ConfigError
-from llmsdk.provider import Settings
+from llmsdk.provider import Settings, setting
 
 if TYPE_CHECKING:
     import torch
@@ -29,18 +27,18 @@ class LocalSettings(Settings):
     """``auto`` (float32 on the CPU, bfloat16 on CUDA), ``float32``, ``bfloat16`` or ``float16``."""
     quantize: str | None = None
     """``int8`` keeps weights in 8 bits and computes with them: on the CPU, in our own decoder. ``None`` as they are."""
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = setting(None, ge=1)
     """CPU threads of one forward pass; ``None`` takes one for a tiny model and else leaves it to torch."""
-    max_batch: int = Field(default=16, ge=1)
+    max_batch: int = setting(16, ge=1)
     """Sequences that run at the same time in one model; more wait their turn."""
-    kv_memory: int | None = Field(default=None, ge=1)
+    kv_memory: int | None = setting(None, ge=1)
     """MiB for keys and values of all sequences of one model; ``None`` is twice what ``max_batch`` of them can have, or
     a quarter of the machine's memory if that is less; on a GPU three quarters of what is free there."""
-    max_len: int | None = Field(default=None, ge=2)
+    max_len: int | None = setting(None, ge=2)
     """Tokens of prompt and reply together, where the model's own window is to be cut."""
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: int = setting(512, ge=1)
     """Tokens of a reply to a request that names no ``max_tokens``."""
-    beams: int | None = Field(default=None, ge=1)
+    beams: int | None = setting(None, ge=1)
     """Replies that a translation model searches among; 1 takes the best token of each step, and streams. ``None`` is
     what the model's own ``generation_config.json`` says."""
 

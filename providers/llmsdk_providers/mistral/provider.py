@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import ClassVar
-
-from pydantic import BaseModel
+from typing import Any, ClassVar
 
 from llmsdk.io import HTTPRequest
 from llmsdk.provider import Capabilities
@@ -30,7 +28,7 @@ class Mistral(OpenAI):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = MistralSettings
+    Settings: ClassVar[type[Any]] = MistralSettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
     base_url: ClassVar[str] = BASE_URL
     endpoints: ClassVar[tuple[str, ...]] = ("/fim/completions", *ENDPOINTS)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, ClassVar
 
-from pydantic import BaseModel
-
 from llmsdk.errors import InvalidBody
 from llmsdk.io import IO, HTTPRequest
 from llmsdk.io.ndjson import LineDecoder
@@ -29,7 +27,7 @@ class Ollama(Hosted):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = OllamaSettings
+    Settings: ClassVar[type[Any]] = OllamaSettings
     key_variables: ClassVar[tuple[str, ...]] = (VARIABLE,)
     base_url: ClassVar[str] = BASE_URL
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS

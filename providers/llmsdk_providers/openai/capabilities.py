@@ -63,7 +63,7 @@ class ModelTable:
         self._openai = openai
         self._settings = settings
         self._other = _declared(other, settings)
-        self._strict = strict if settings.schema_support is None else None
+        self._strict = strict if settings.schema is None else None
 
     def capabilities(self, model: str) -> Capabilities:
         if self._openai:
@@ -92,7 +92,7 @@ def _declared(known: Capabilities, settings: Settings) -> Capabilities:
         known,
         complete=complete,
         suffix=complete and _said(settings.suffix, known.suffix),
-        schema=_said(settings.schema_support, known.schema),
+        schema=_said(settings.schema, known.schema),
         logprobs=_said(settings.logprobs, known.logprobs),
         tools=_said(settings.tools, known.tools),
         options=known.options | settings.options | ({"echo"} if complete else frozenset()),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import ClassVar
-
-from pydantic import BaseModel
+from typing import Any, ClassVar
 
 from llmsdk.io import HTTPRequest
 from llmsdk.io.route import address
@@ -29,7 +27,7 @@ class OpenAI(OpenAIHost):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = OpenAISettings
+    Settings: ClassVar[type[Any]] = OpenAISettings
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
 
     row: ClassVar[Row] = Row(BASE_URL, (VARIABLE,), embeddings=True)

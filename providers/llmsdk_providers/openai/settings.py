@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
-
-from llmsdk.provider import HTTPSettings
+from llmsdk.provider import HTTPSettings, setting
 
 BASE_URL = "https://api.openai.com/v1"
 VARIABLE = "OPENAI_API_KEY"
@@ -21,23 +19,21 @@ Option = Literal[
 class HostSettings(HTTPSettings):
     """What is the same for every form in which OpenAI's models are spoken to."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    headers: dict[str, str] = setting(factory=dict, shown=False)
     organization: str | None = None
     project: str | None = None
     key_required: bool | None = None
     """Default: only where ``base_url`` is not this machine."""
-    schema_support: Literal["none", "json", "strict"] | None = Field(default=None, alias="schema")
+    schema: Literal["none", "json", "strict"] | None = None
     """How far a reply can be bound: to a JSON schema, to some JSON object, or not at all."""
     tools: bool | None = None
-    logprobs: int | None = Field(default=None, ge=0, le=100)
+    logprobs: int | None = setting(None, ge=0, le=100)
     """How many alternatives a token may report; 0 is none."""
     embeddings: bool | None = None
     """Whether there is ``/embeddings``."""
     options: frozenset[Option] = frozenset()
     """Options that the host honours besides the usual ones."""
-    context: int | None = Field(default=None, gt=0)
+    context: int | None = setting(None, gt=0)
     """The window in tokens, where all models of the host share one."""
 
 

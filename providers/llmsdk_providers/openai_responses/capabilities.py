@@ -29,7 +29,7 @@ class ModelTable:
         said, reasons = self._settings, self.openai and is_reasoning(model)
         options = _REASONING if reasons else _USUAL if self.openai else _USUAL | {"reasoning"}
         return Capabilities(
-            schema=said.schema_support or "strict",
+            schema=said.schema or "strict",
             logprobs=said.logprobs if said.logprobs is not None else 20 if self.openai and not reasons else 0,
             tools=True if said.tools is None else said.tools,
             options=options | said.options,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import ClassVar
-
-from pydantic import BaseModel
+from typing import Any, ClassVar
 
 from llmsdk.errors import InvalidBody, LLMError
 from llmsdk.io import IO, HTTPRequest
@@ -29,7 +27,7 @@ class Responses(OpenAIHost):
         MissingKey, ConfigError: settings that cannot work; nothing is opened or sent.
     """
 
-    Settings: ClassVar[type[BaseModel]] = ResponsesSettings
+    Settings: ClassVar[type[Any]] = ResponsesSettings
     endpoints: ClassVar[tuple[str, ...]] = ("/responses/input_tokens", *ENDPOINTS)
     codes: ClassVar[Mapping[str, type[LLMError]]] = CODES
 

@@ -198,7 +198,7 @@ def check_key(
         MissingKey: there is none, or an empty one.
         ConfigError: one that cannot be sent. No text shows it.
     """
-    key = settings.api_key.get_secret_value() if settings.api_key is not None else None
+    key = settings.api_key.reveal() if settings.api_key is not None else None
     if required is None:
         required = not address(base_url).loopback
     if key is None and not required:

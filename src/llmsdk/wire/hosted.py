@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
-from pydantic import SecretStr
-
 from llmsdk.errors import LLMError
 from llmsdk.io import IO, HTTPRequest, closing
-from llmsdk.provider import HTTPProvider, HTTPSettings
+from llmsdk.provider import HTTPProvider, HTTPSettings, Secret
 from llmsdk.wire import faults, token
 from llmsdk.wire.host import Host, built, check_base_url, check_key
 from llmsdk.wire.json import parse
@@ -21,7 +19,7 @@ _WAY = frozenset(
 
 
 def _told(value: Any) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else repr(value)
+    return value.reveal() if isinstance(value, Secret) else repr(value)
 
 
 class Hosted(HTTPProvider):
@@ -62,7 +60,7 @@ class Hosted(HTTPProvider):
 
     def fingerprint(self, key: bytes) -> str:
         """What tells whom this asks, and how, from others; a hash by ``key``. The way there does not matter."""
-        settings = ((name, _told(value)) for name, value in self.settings if name not in _WAY)
+        settings = ((name, _told(value)) for name, value in vars(self.settings).items() if name not in _WAY)
         return self.host.digest(key, self.name, *(text for setting in settings for text in setting))
 
     @property

@@ -71,7 +71,7 @@ def test_the_settings_know_better() -> None:
     ],
 )
 def test_settings_that_cannot_work(tasks: Any) -> None:
-    with pytest.raises(ValueError, match="validation error"):
+    with pytest.raises(ConfigError, match="tasks"):
         Settings(api_key="k", tasks=tasks)
 
 

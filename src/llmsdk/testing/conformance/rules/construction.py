@@ -8,10 +8,9 @@ import sys
 import threading
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from llmsdk.errors import ConfigError, LLMError, UnknownModel
 from llmsdk.provider import CONTRACT, Capabilities, Provider
+from llmsdk.settings import is_table, keys, validated
 from llmsdk.testing.conformance.case import Broken, Skip, case, expect, require
 from llmsdk.testing.conformance.stage import KEY, Stage
 from llmsdk.types import Request
@@ -72,12 +71,12 @@ def capabilities(stage: Stage) -> None:
 
 @case("settings.model", SETTINGS)
 def settings_model(stage: Stage) -> None:
-    """Settings is a pydantic model that refuses unknown keys."""
+    """Settings is a class of Settings, or a pydantic model, that refuses unknown keys."""
     kind = stage.subject.kind.Settings
-    require(isinstance(kind, type) and issubclass(kind, BaseModel), "Settings, a class of pydantic.BaseModel", kind)
+    require(is_table(kind), "Settings, a class of llmsdk.provider.Settings or a pydantic model", kind)
     try:
-        kind(**_given(stage), no_such_setting=1)
-    except ValidationError:
+        validated(kind, {**_given(stage), "no_such_setting": 1}, (), {})
+    except ConfigError:
         return
     raise Broken("an error for an unknown setting", "none")
 
@@ -101,7 +100,7 @@ def secrets(stage: Stage) -> None:
 @case("settings.missing_key", SETTINGS)
 def missing_key(stage: Stage) -> None:
     """Without a key it is made, or refused with a ConfigError that names the variable."""
-    if "api_key" not in stage.subject.kind.Settings.model_fields:
+    if "api_key" not in keys(stage.subject.kind.Settings):
         raise Skip("its settings have no api_key")
     changed = {} if stage.subject.backend is None else {"base_url": UNREACHABLE}
     try:
