@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from llmsdk.errors import BadResponse, DeadlineExceeded, LLMError, ResponseTooLarge, Transient
+from llmsdk.errors import BadResponse, DeadlineExceeded, InvalidBody, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.secret import Secret
@@ -266,30 +266,34 @@ class HTTPProvider(ABC):
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
             if not request.stream:
-                body = await reply.read(self.max_body)
-                for event in self.decode(body, request):
+                for event in self._document(await reply.read(self.max_body), request):
                     yield event
-                yield Info(raw=body)
                 return
-            streamed, decoder, seen = _Streamed(self.max_body, self.frames()), self.decoder(request), []
+            streamed = _Streamed(self, request)
             async with closing(reply.chunks()) as chunks:
                 async for chunk in chunks:
-                    for message in streamed.feed(chunk):
-                        seen.append(message.data)
-                        for event in decoder.feed(message):
-                            yield event
-                    if getattr(decoder, "done", False):
+                    for event in streamed.feed(chunk):
+                        yield event
+                    if streamed.done:
                         await _drain(chunks, io)
                         break
-            for event in self._last(streamed.document, seen, request):
+            for event in streamed.end():
                 yield event
 
-    def _last(self, document: bytearray | None, seen: Sequence[bytes], request: Request) -> Iterator[Event]:
-        """The events at the end of a stream: all of them, where a document came in its place."""
-        if document is None:
-            yield Info(raw=tuple(seen))
-            return
-        yield from self.decode(body := bytes(document), request)
+    def _document(self, body: bytes, request: Request) -> Iterator[Event]:
+        """The events of a whole body, which is read once more, with less strictness, if it is no valid Unicode."""
+        event: Event | None = None
+        try:
+            for event in self.decode(body, request):
+                yield event
+        except InvalidBody:
+            from llmsdk.mending import WARNING, mended
+
+            text = mended(body)
+            if event is not None or text is None:
+                raise
+            yield from self.decode(text, request)
+            yield Info(warning=WARNING)
         yield Info(raw=body)
 
     async def failure(self, reply: HTTPReply) -> LLMError:
@@ -322,30 +326,71 @@ async def _drain(chunks: AsyncIterator[bytes], io: IO) -> None:
 
 
 class _Streamed:
-    """A body that was to be a stream of events. A host that ignores ``stream``, or that has an error or a page to
-    show, sends a document in its place, which is kept whole. Other frames than server-sent events may look like one.
+    """One streamed reply as it is read. A host that ignores ``stream``, or that has an error or a page to show, sends a
+    document in its place, which is kept whole. Other frames than server-sent events may look like one.
     """
 
-    __slots__ = ("_begun", "_frames", "_limit", "document")
+    __slots__ = ("_begun", "_decoder", "_document", "_frames", "_provider", "_request", "_seen")
 
-    def __init__(self, limit: int, frames: Frames | None) -> None:
-        self.document: bytearray | None = None
-        self._limit = limit
-        self._begun = frames is not None
+    def __init__(self, provider: HTTPProvider, request: Request) -> None:
+        self._provider, self._request = provider, request
+        self._decoder = provider.decoder(request)
+        frames = provider.frames()
         self._frames: Frames = frames or SSEDecoder()
+        self._begun = frames is not None
+        self._document: bytearray | None = None
+        self._seen: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterable[ServerSentEvent]:
+    @property
+    def done(self) -> bool:
+        """Whether the host has said that nothing follows."""
+        return getattr(self._decoder, "done", False)
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that ``chunk`` completes."""
         if not self._begun:
-            start = chunk.lstrip()[:1]
-            self._begun = bool(start)
-            if start in (b"{", b"[", b"<"):  # a line of an event stream begins with a name or a colon
-                self.document = bytearray()
-        if self.document is None:
-            return self._frames.feed(chunk)
-        self.document += chunk
-        if len(self.document) > self._limit:
-            raise ResponseTooLarge(f"the reply is larger than {self._limit} bytes")
-        return ()
+            self._begin(chunk)
+        if self._document is not None:
+            self._keep(self._document, chunk)
+            return
+        for message in self._frames.feed(chunk):
+            self._seen.append(message.data)
+            event: Event | None = None
+            try:
+                for event in self._decoder.feed(message):
+                    yield event
+            except InvalidBody:
+                if event is not None or not self._mends(message):
+                    raise
+                yield from self._decoder.feed(message)
+
+    def end(self) -> Iterator[Event]:
+        """The events at the end of it: all of them, where a document came in its place."""
+        if self._document is None:
+            yield Info(raw=tuple(self._seen))
+        else:
+            yield from self._provider._document(bytes(self._document), self._request)
+
+    def _begin(self, chunk: bytes) -> None:
+        start = chunk.lstrip()[:1]
+        self._begun = bool(start)
+        if start in (b"{", b"[", b"<"):  # a line of an event stream begins with a name or a colon
+            self._document = bytearray()
+
+    def _keep(self, document: bytearray, chunk: bytes) -> None:
+        document += chunk
+        limit = self._provider.max_body
+        if len(document) > limit:
+            raise ResponseTooLarge(f"the reply is larger than {limit} bytes")
+
+    def _mends(self, message: ServerSentEvent) -> bool:
+        """Whether an event that was not understood may be from now on, since it is no valid Unicode."""
+        from llmsdk.mending import Mending, marked
+
+        if isinstance(self._decoder, Mending) or marked(message.data) is None:
+            return False
+        self._decoder = Mending(self._decoder)
+        return True
 
 
 __all__ = [

@@ -140,12 +140,10 @@ class Result:
     @property
     def raw(self) -> Any:
         """The body as the provider sent it, parsed; a list of event bodies for a stream. Not kept in JSON."""
-        from pydantic_core import from_json
-
         body = self.record.raw_body
         if isinstance(body, tuple):
-            return [from_json(item) for item in body if item[:1] in (b"{", b"[") and item != b"[DONE]"]
-        return None if body is None else from_json(body)
+            return [_parsed(item) for item in body if item[:1] in (b"{", b"[") and item != b"[DONE]"]
+        return None if body is None else _parsed(body)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: the fields, the sums ``usage`` and ``cost`` (``None`` where unknown), not ``raw``."""
@@ -167,6 +165,19 @@ class Result:
         from pydantic import TypeAdapter
 
         return TypeAdapter(cls).validate_json(text)
+
+
+def _parsed(body: bytes) -> Any:
+    from pydantic_core import from_json
+
+    try:
+        return from_json(body)
+    except ValueError:
+        from llmsdk.mending import mended
+
+        if (text := mended(body)) is None:
+            raise
+        return from_json(text)
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,7 @@ LAYERS = {
     "io": "errors",
     "results": "types errors",
     "messages": "types errors",
+    "mending": "types io",
     "provider": "types errors io secret settings",
     "wire": "types errors io provider",
     "reply": "types results",
@@ -48,7 +49,8 @@ LAYERS = {
 }
 AT_CALL = {
     "types": "errors",
-    "results": "accounting",
+    "provider": "mending",
+    "results": "accounting mending",
     "options": "messages functions",
     "tasks": "functions",
     "pipeline.*": "accounting",
@@ -60,6 +62,7 @@ FOR_TYPES = {
     "errors": "types",
     "tasks": "functions",
     "accounting": "results",
+    "mending": "provider",
     "pipeline": "accounting cache limits provider results",
     "core": "config registry",
 }

@@ -166,8 +166,17 @@ def test_what_comes_behind_the_end_is_seen() -> None:
 
 @pytest.mark.parametrize("data", [b"x\r\n", b"-1\r\n", b"2\r\nokay\r\n", b"2\r\nok\n\n", b"1" * 16 + b"\r\n", b"\r\n"])
 def test_chunks_that_are_none(data: bytes) -> None:
-    with pytest.raises(Lost):
-        Chunked().feed(data)
+    whole, bytewise = Chunked(), Chunked()
+    whole.feed(data)
+    _ = [bytewise.feed(data[index : index + 1]) for index in range(len(data))]
+    for framing in (whole, bytewise):
+        assert framing.broken
+        assert framing.feed(b"2\r\nok\r\n") == b"", "nothing is read behind it"
+        with pytest.raises(Lost, match="malformed"):
+            framing.end()
+
+
+def test_what_came_before_a_bad_chunk_is_given() -> None:
     framing = Chunked()
-    with pytest.raises(Lost):
-        _ = [framing.feed(data[index : index + 1]) for index in range(len(data))]
+    assert framing.feed(b"2\r\nok\r\n3\r\nyes\r\nzz\r\n") == b"okyes"
+    assert (framing.broken, framing.done) == (True, False)

@@ -115,6 +115,9 @@ def test_fault(row: Row, face: str, streamed: bool, host: FaultServer, caplog: p
         assert came.error is None, came.error
         assert (came.result.text, came.result.finish_reason) == (out.text, out.finish)
         assert not streamed or came.text == out.text
+        warned = "\n".join(came.result.warnings)
+        assert re.search(out.warns, warned) if out.warns else not warned, warned
+        came.result.text.encode()
     else:
         raised(came, out)
     booked(came, out, host, row.number)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from scripted import Scripted, says
+from scripted import FULL, Scripted, says
 
 from llmsdk import AsyncClient, Client
 from llmsdk.errors import (
@@ -54,6 +55,26 @@ def test_a_reply_without_usage_is_estimated_not_zero() -> None:
         assert result.usage.source == "estimate"
         assert result.usage.input_tokens
         assert result.usage.output_tokens
+
+
+def test_half_of_the_usage_is_not_exact() -> None:
+    with client(Scripted(says("hello there", usage=Usage(None, 300)), says("hello there", usage=Usage(7, None)))) as c:
+        assert c.complete("Say hello to the people.").usage.output_tokens == 300
+        second = c.complete("Say hello to the people.").usage
+        assert settled(c) == ["estimated", "estimated"]
+        assert second.input_tokens == 7
+        assert 0 < (second.output_tokens or 0) < 7
+        assert all(row.usage and row.usage.input_tokens for row in c.ledger.rows)
+
+
+@pytest.mark.parametrize(("window", "believed"), [(1000, False), (128_000, True), (None, True)])
+def test_more_tokens_than_a_model_can_read_are_not_believed(window: int | None, believed: bool) -> None:
+    provider = Scripted(says("hello there", usage=Usage(1_000_000, 5)), can=replace(FULL, context=window))
+    with client(provider) as c:
+        result = c.complete("Say hello to the people.")
+        assert settled(c) == ["exact" if believed else "estimated"]
+        assert (result.usage.input_tokens == 1_000_000) is believed
+        assert bool(result.warnings) is not believed
 
 
 def test_what_surely_did_not_run_costs_nothing() -> None:

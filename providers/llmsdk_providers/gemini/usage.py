@@ -19,13 +19,15 @@ def read(figures: dict[str, Any]) -> tuple[Usage, list[str]]:
         return count(name, figures.get(name), warnings)
 
     prompt, tools = figure("promptTokenCount"), figure("toolUsePromptTokenCount")
+    before = len(warnings)
     said, thoughts = figure("candidatesTokenCount"), figure("thoughtsTokenCount")
+    refused = len(warnings) > before
     if prompt is None and said is None and thoughts is None:
         return Usage(), warnings
     usage = counts(
         {
             "input_tokens": None if prompt is None else prompt + (tools or 0),
-            "output_tokens": (said or 0) + (thoughts or 0),
+            "output_tokens": None if refused else (said or 0) + (thoughts or 0),
             "cached_input_tokens": figure("cachedContentTokenCount"),
             "reasoning_tokens": thoughts,
         },

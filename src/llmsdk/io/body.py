@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 from llmsdk.errors import InvalidBody
 
@@ -39,9 +40,11 @@ class Decoder:
         full = False
         while data or full:
             self._whole = False
+            before = self._inflate.copy()
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
+                yield from _undamaged(before, data)
                 raise InvalidBody(f"the {self._kind} body is damaged: {error}") from None
             if piece:
                 yield piece
@@ -69,6 +72,16 @@ class Decoder:
         """
         if not self._whole:
             raise InvalidBody(f"the {self._kind} body ends too early")
+
+
+def _undamaged(inflate: Any, data: bytes) -> Iterator[bytes]:
+    """What was packed before the damage, which zlib keeps to itself where both come together."""
+    try:
+        for at in range(len(data)):
+            if piece := inflate.decompress(data[at : at + 1], PIECE):
+                yield piece
+    except zlib.error:
+        return
 
 
 def _is_zlib(head: bytes) -> bool:

@@ -26,17 +26,21 @@ _LINE = re.compile(rb"([^\n]*?)\r?\n")
 
 
 class Framing(Protocol):
-    """How a body ends. ``done`` once it has ended, and ``extra`` if there was more behind its end."""
+    """How a body ends. ``done`` once it has ended, and ``extra`` if there was more behind its end.
+
+    ``broken`` once what comes cannot be read. Whoever feeds it has got all that came before, and asks ``end`` then.
+    """
 
     done: bool
     extra: bool
+    broken: bool
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data`` is content; may be empty."""
         ...
 
     def end(self) -> None:
-        """The peer hung up.
+        """Nothing more comes, or nothing that can be read.
 
         Raises:
             Lost: before the body had ended.
@@ -117,6 +121,8 @@ class Sized:
 
     __slots__ = ("_left", "done", "extra")
 
+    broken = False
+
     def __init__(self, length: int) -> None:
         self._left = length
         self.done: bool = length == 0
@@ -138,6 +144,8 @@ class Endless:
 
     __slots__ = ("done", "extra")
 
+    broken = False
+
     def __init__(self) -> None:
         self.done: bool = False
         self.extra: bool = False
@@ -152,7 +160,7 @@ class Endless:
 class Chunked:
     """A body in chunks. All that have come are joined: what reads them has its own idea of pieces."""
 
-    __slots__ = ("_left", "_rest", "_trailer", "done", "extra")
+    __slots__ = ("_left", "_rest", "_trailer", "broken", "done", "extra")
 
     def __init__(self) -> None:
         self._left = 0
@@ -160,6 +168,7 @@ class Chunked:
         self._rest = b""
         """A line that has not come whole."""
         self._trailer = False
+        self.broken: bool = False
         self.done: bool = False
         self.extra: bool = False
 
@@ -168,7 +177,7 @@ class Chunked:
             data, self._rest = self._rest + data, b""
         pieces: list[bytes] = []
         at, size = 0, len(data)
-        while at < size and not self.done:
+        while at < size and not (self.done or self.broken):
             if not self._left:
                 line = self._line(data, at)
                 if line is None:
@@ -184,8 +193,7 @@ class Chunked:
         """Read the line before a chunk, or one behind the last; ``None`` if it has not come whole."""
         line = (_LINE if self._trailer else _SIZE).match(data, at)
         if line is None:
-            if b"\n" in data[at:] or len(data) - at > MAX_HEAD:
-                raise Lost("the reply's chunks are malformed")
+            self.broken = b"\n" in data[at:] or len(data) - at > MAX_HEAD
         elif self._trailer:
             self.done = not line[1]
         elif size := int(line[1], 16):
@@ -207,12 +215,11 @@ class Chunked:
             if piece:
                 pieces.append(piece)
         self._left -= end - at
-        if after and not b"\r\n"[-self._left - len(after) :].startswith(after):
-            raise Lost("the reply's chunks are malformed")
+        self.broken = bool(after) and not b"\r\n"[-self._left - len(after) :].startswith(after)
         return end
 
     def end(self) -> None:
-        raise Lost("it hung up in the middle of the reply")
+        raise Lost("the reply's chunks are malformed" if self.broken else "it hung up in the middle of the reply")
 
 
 __all__ = ["MAX_HEAD", "Chunked", "Endless", "Framing", "Head", "Sized", "split"]

@@ -211,7 +211,7 @@ class _Rest:
     async def more(self) -> bytes:
         framing, stream = self._framing, self._stream
         while stream is not None and not framing.done:
-            data, self._came = self._came or await stream.read(self._limit), b""
+            data, self._came = b"" if framing.broken else self._came or await stream.read(self._limit), b""
             if not data:
                 framing.end()
                 break

@@ -27,6 +27,10 @@ from llmsdk.types import Event, Request, Usage
 
 TEXT = frozenset({"generate", "translate"})
 """Operations whose reply is text, which may be cut off; the others end with their one value."""
+UNDOUBTED = 100_000
+"""Tokens that any model may use."""
+ABSURD = 10
+"""How many windows of its model no attempt fills. A host that searches by itself may fill more than one."""
 
 
 async def attempt(call: Call) -> AsyncIterator[Event]:
@@ -72,7 +76,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         failure = error
         raise
     finally:
-        settled, usage = _settle(reply, clock, call.request, failure)
+        settled, usage = _settle(call, clock, failure)
         done = call.ledger.settle(
             row,
             settled,
@@ -132,18 +136,31 @@ def _bound(call: Call) -> Usage:
     return bound(call.request, known or OUTPUT)
 
 
-def _settle(
-    reply: Reply, clock: Clock, request: Request, failure: BaseException | None
-) -> tuple[Settled, Usage | None]:
+def _settle(call: Call, clock: Clock, failure: BaseException | None) -> tuple[Settled, Usage | None]:
     """How far the attempt's usage is known. What may have run is never written down as nothing."""
-    if reply.usage is not None and (failure is None or reply.complete(request.n)):
-        return "exact", reply.usage
+    reply, request = call.reply, call.request
+    if (used := _trusted(call)) is not None and (failure is None or reply.complete(request.n)):
+        return "exact", used
     if clock.content or failure is None:
         return "estimated", _estimate(reply, request)
     if clock.sent and _may_have_run(failure):
         most = bound(request, 0)
         return "upper_bound", most if request.max_tokens is not None else replace(most, output_tokens=None)
     return "none", None
+
+
+def _trusted(call: Call) -> Usage | None:
+    """The provider's figures, if all that count are there, and can be true."""
+    reply, used = call.reply, call.reply.usage
+    if used is None or used.input_tokens is None or (used.output_tokens is None and call.operation in TEXT):
+        return None
+    total = used.input_tokens + (used.output_tokens or 0)
+    if total > UNDOUBTED:
+        window = call.provider.capabilities(call.request.model).context
+        if window is not None and total > ABSURD * window:
+            reply.warnings.append(f"the provider reported {total} tokens for a window of {window}; it was not believed")
+            reply.usage = None
+    return reply.usage
 
 
 def _may_have_run(failure: BaseException) -> bool:

@@ -8,6 +8,9 @@ from typing import Any
 
 from llmsdk.types import Usage
 
+MOST = 100_000_000
+"""Tokens that no attempt uses."""
+
 
 def count(name: str, value: Any, warnings: list[str]) -> int | None:
     """A number of tokens; ``None`` for none, and with a warning for what cannot be one. Some write 12.0."""
@@ -16,7 +19,7 @@ def count(name: str, value: Any, warnings: list[str]) -> int | None:
     whole = not isinstance(value, bool) and (
         isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     )
-    if whole and value >= 0:
+    if whole and 0 <= value <= MOST:
         return int(value)
     warnings.append(f"the provider reported {name} = {value!r:.40}, which was left out")
     return None

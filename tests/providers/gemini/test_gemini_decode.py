@@ -178,6 +178,7 @@ def test_a_whole_body_without_a_reason_is_complete_and_a_stream_is_not() -> None
         ({"trafficType": "ON_DEMAND"}, None, 0),
         ({"promptTokenCount": 2, "cachedContentTokenCount": 8}, Usage(2, 0, 2), 1),
         ({"promptTokenCount": -1, "candidatesTokenCount": 3}, Usage(None, 3), 1),
+        ({"promptTokenCount": 5, "candidatesTokenCount": -3}, Usage(5, None), 1),
     ],
 )
 def test_usage(figures: Any, usage: Usage | None, warned: int) -> None:
