@@ -10,7 +10,7 @@ import torch
 from local_models import Asked, module
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
-from llmsdk_providers.local.context import Context
+from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.native import Native, draw_up
 from llmsdk_providers.local.sampler import Sampler, Sampling
@@ -43,10 +43,10 @@ class Reply:
         raise error
 
 
-def native(folder: str, dtype: torch.dtype = torch.float32, *, int8: bool = False) -> Native:
+def native(folder: str, dtype: torch.dtype = torch.float32, *, int8: bool = False, kind: type[Native] = Native) -> Any:
     plan = draw_up(Path(folder), dtype, torch.device("cpu"))
     assert not isinstance(plan, str), plan
-    return Native(plan.build(dtype, int8=int8), 2**30)
+    return kind(plan.build(dtype, int8=int8), 2**30)
 
 
 def run(model: Any, works: Sequence[Reply], together: int) -> list[list[int]]:
@@ -59,6 +59,20 @@ def run(model: Any, works: Sequence[Reply], together: int) -> list[list[int]]:
             scheduler.release(work)
             running.remove(work)
     return [work.text for work in works]
+
+
+class Overruled(Native):
+    """Computes everything, and says what it is told: a random model would quote nothing. For one sequence at a time."""
+
+    script: Sequence[int] = ()
+    """The ids of prompt and reply."""
+
+    def forward(self, pieces: Sequence[Piece]) -> Any:
+        logits, (piece,) = super().forward(pieces).clone(), pieces
+        for row, logit in enumerate(logits, start=piece.end - piece.wanted + 1):
+            if row < len(self.script):
+                logit[self.script[row]] = 1e4
+        return logits
 
 
 def ours(model: Native, together: int = 32) -> Engine:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config
+from transformers import AutoModelForCausalLM, Qwen3Config
 
 from llmsdk.tasks import answer
-from llmsdk_providers.local.folder import POCKET_FOLDER
 
 SHAPES: dict[str, dict[str, Any]] = {
     "5m": {
@@ -88,17 +89,25 @@ def questions() -> list[Asked]:
     return [([*shared, *ids(rng, 30)], 24) for _ in range(32)]
 
 
-def pocket_questions() -> list[list[int]]:
-    """Questions to ``local:pocket`` about a few sentences, each of which is proved by one of them."""
-    rng, tokenizer = random.Random(6), AutoTokenizer.from_pretrained(POCKET_FOLDER)
-    names, places = ("Anna", "Tom", "Maria", "Peter", "Lisa", "Jack"), ("library", "hospital", "school", "bank")
+def quoting_replies() -> list[tuple[list[int], list[int]]]:
+    """Prompts of ``client.answer`` about passages of XQuAD, and the replies that it asks for: the answer, then the
+    sentence that proves it, word for word. In GPT-2's tokens, as numbers of the random model's vocabulary."""
+    from tokenizers import ByteLevelBPETokenizer
 
-    def prompt() -> list[int]:
-        lines = [f"{name} works in the {rng.choice(places)}." for name in rng.sample(names, 4)]
-        turns = answer.prompt(f"Where does {lines[1].split()[0]} work?", lines)
-        chat = [{"role": turn.role, "content": turn.text} for turn in turns]
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        found: list[int] = tokenizer.encode(text, add_special_tokens=False)
-        return found
+    shared = os.environ.get("LLMSDK_TEST_DATA") or Path(__file__).parents[2] / "shared"
+    data = Path(shared) / "data"
+    gpt2 = data / "tokenizer-gpt2"
+    tokenizer = ByteLevelBPETokenizer(str(gpt2 / "vocab.json"), str(gpt2 / "merges.txt"))
+    articles = json.loads((data / "xquad" / "xquad.en.json").read_text("utf-8"))["data"]
+    found = [asked for article in articles[:8] if (asked := _quoting(article["paragraphs"][0])) is not None]
+    return [tuple([token % 16384 for token in tokenizer.encode(text).ids] for text in pair) for pair in found]  # type: ignore[misc]
 
-    return [prompt() for _ in range(24)]
+
+def _quoting(paragraph: dict[str, Any]) -> tuple[str, str] | None:
+    passage, asked = paragraph["context"], paragraph["qas"][0]
+    right = asked["answers"][0]
+    sentence = next((each for each in re.split(r"(?<=[.!?]) +", passage) if right["text"] in each), None)
+    if sentence is None:
+        return None
+    prompt = "\n".join(turn.text for turn in answer.prompt(asked["question"], [passage]))
+    return f"{prompt}\n", f"{right['text']}\n[1] {sentence}"

@@ -11,18 +11,17 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import local_models as models
 import torch
-from local_engines import Reply, continuous, ctranslate2, generate, native, ours, run, static
+from local_engines import Overruled, Reply, continuous, ctranslate2, generate, native, ours, run, static
 from pin import pin
 
 from llmsdk_providers.local.context import Context, Piece
-from llmsdk_providers.local.folder import POCKET_FOLDER
 from llmsdk_providers.local.sampler import Sampling, pick
 
 Result = dict[str, Any]
@@ -134,18 +133,20 @@ def labels(engine: str, folder: str) -> Result:
 
 
 def quotes(engine: str, folder: str) -> Result:
-    """Answers of ``local:pocket`` from documents, each with the sentence that proves it."""
-    model = native(str(POCKET_FOLDER))
+    """Answers from documents, each with the sentence that proves it."""
+    model = native(folder, kind=Overruled)
 
-    def work(prompts: list[list[int]]) -> list[list[int]]:
-        works = [Reply(ids, 60, guess=engine == "lookup") for ids in prompts]
-        for each in works:
-            each.end = 2  # <|end|>
-        return run(model, works, 1)
+    def work(asked: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:
+        found = []
+        for prompt, reply in asked:
+            model.script = [*prompt, *reply]
+            found += run(model, [Reply(prompt, len(reply), guess=engine == "lookup")], 1)
+        return found
 
-    prompts = models.pocket_questions()
-    work(prompts[:2])
-    value, said = timed(lambda: work(prompts))
+    asked = models.quoting_replies()
+    work([(prompt[:20], reply[:3]) for prompt, reply in asked[:1]])
+    value, said = timed(lambda: work(asked))
+    assert said == [reply for _, reply in asked]
     return {"value": value, "said": said}
 
 

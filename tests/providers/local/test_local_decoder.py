@@ -11,10 +11,12 @@ import pytest
 from local_kit import load_reference, make_model, poison, reference_text
 from paged_kit import Harsh
 
+from llmsdk_providers.local import weights
 from llmsdk_providers.local.arena import PAGE
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.paged import Paged
+from llmsdk_providers.local.weights import FEW
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 pytest.importorskip("transformers", reason="the local runtime needs transformers")
@@ -284,3 +286,32 @@ def test_a_sequence_moves_to_a_larger_slot(tiny: Callable[[str], Path]) -> None:
         model.release(context)
     model.arenas.trim()
     assert model.arenas.memory.taken == 0
+
+
+@pytest.mark.parametrize("rows", [1, FEW - 1, FEW, 40])
+@pytest.mark.parametrize("out", [1, 900])
+def test_bfloat16_by_way_of_float32(rows: int, out: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of the weights one after another are the whole, rounded once."""
+    monkeypatch.setattr(weights, "CACHED", 64 * 100)
+    generator = torch.Generator().manual_seed(rows)
+    x, weight = torch.randn(rows, 64, generator=generator), torch.randn(out, 64, generator=generator)
+    bias = torch.randn(out, generator=generator)
+    x, weight, bias = x.bfloat16(), weight.bfloat16(), bias.bfloat16()
+    found = weights.Widened(weight, bias)(x)
+    exact = x.double() @ weight.double().t() + bias.double()
+    assert found.dtype == torch.bfloat16
+    # torch's own way for a few rows rounds before it adds the bias.
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=2**-5 if rows < FEW else 2**-20)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_without_bfloat16(
+    native: bool, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "slow_in_bfloat16", lambda like: not native)
+    plan = draw_up(tiny("llama"), torch.bfloat16, torch.device("cpu"))
+    assert isinstance(plan, Blueprint)
+    found = plan.build(torch.bfloat16)._weights
+    kind = weights.Linear if native else weights.Widened
+    maps = [found.head, *(m for layer in found.layers for m in (layer.qkv, layer.out, layer.gate_up, layer.down))]
+    assert {type(each) for each in maps} == {kind}

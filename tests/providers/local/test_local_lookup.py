@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from local_kit import complete
 
 from llmsdk_providers.local import Local
-from llmsdk_providers.local.lookup import GRAM, LEAST, LONGEST_REST, MOST, Lookup
+from llmsdk_providers.local.lookup import GRAMS, LEAST, LONGEST_REST, MOST, Lookup
 
 
 @given(
@@ -23,8 +23,13 @@ def test_a_guess_is_what_followed_the_same_ids_the_last_time(ids: list[int], mor
     for size in range(len(ids), len(ids) + len(more) + 1):
         text = [*ids, *more][:size]
         guess = list(lookup.guess(text))
-        ends = [end for end in range(GRAM, size) if text[end - GRAM : end] == text[size - GRAM : size]]
-        assert guess == (text[ends[-1] :][:LEAST][: max(0, limit - size)] if ends else [])
+        ends = [end for gram in GRAMS for end in places(text, gram)[-1:]]
+        assert guess == (text[ends[0] :][:LEAST][: max(0, limit - size)] if ends else [])
+
+
+def places(text: list[int], gram: int) -> list[int]:
+    """Behind where the last ``gram`` ids of a text stood before."""
+    return [end for end in range(gram, len(text)) if text[end - gram : end] == text[len(text) - gram :]]
 
 
 def test_more_after_success_and_none_for_a_while_after_failure() -> None:
@@ -36,7 +41,7 @@ def test_more_after_success_and_none_for_a_while_after_failure() -> None:
     for _ in range(9):
         lookup.judge(LEAST, 1)
         rests.append(next(n for n in range(100) if lookup.guess(text)))
-    assert rests == [2, 6, 14, 30, 62, *[LONGEST_REST] * 4]
+    assert rests == [0, 1, 3, 7, 15, 31, 63, *[LONGEST_REST] * 2]
     assert len(lookup.guess(text)) == LEAST
     lookup.judge(LEAST, LEAST // 2)
     assert lookup.guess(text), "half of it right is neither"
