@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Timing,
         Translation,
     )
+    from llmsdk.secret import Secret
     from llmsdk.streams import AsyncStream, Stream
     from llmsdk.telemetry import OpenTelemetry
     from llmsdk.types import (
@@ -73,6 +74,7 @@ _HOMES = {
         "Timing",
         "Translation",
     ),
+    "llmsdk.secret": ("Secret",),
     "llmsdk.streams": ("AsyncStream", "Stream"),
     "llmsdk.telemetry": ("OpenTelemetry",),
     "llmsdk.types": (
@@ -117,6 +119,7 @@ __all__ = [
     "Reasoning",
     "Reset",
     "Result",
+    "Secret",
     "Stream",
     "Text",
     "Timing",

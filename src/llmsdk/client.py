@@ -17,10 +17,11 @@ from llmsdk.errors import InputError
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
 from llmsdk.io.sync import SyncIO
-from llmsdk.options import ChatOptions, ClientOptions, CopyOptions, Options
+from llmsdk.options import ChatOptions, ClientOptions, CopyOptions, Options, hide
 from llmsdk.pipeline import Bound, Tracer
 from llmsdk.provider import Provider
 from llmsdk.results import Answer, Batch, Chat, Classification, Completion, Embeddings, Translation
+from llmsdk.secret import kept
 from llmsdk.streams import AsyncStream, Stream
 from llmsdk.tasks import answer, chat, classify, complete, translate
 from llmsdk.tasks.translate import Formality
@@ -149,6 +150,8 @@ class Client(_Base):
         tracer: Tracer | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
+        config = kept(config)
+        hide(options)
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = SyncIO()
         self._core = replace(self._core, bridge=self._bridge)
@@ -429,6 +432,7 @@ class Client(_Base):
         self.close()
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
+        hide(options)
         if many:
             return drive(self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io))
         if stream:
@@ -452,6 +456,8 @@ class AsyncClient(_Base):
         tracer: Tracer | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
+        config = kept(config)
+        hide(options)
         super().__init__(model, config=config, provider=provider, tracer=tracer, **options)
         self._io = LoopIO()
         self._core = replace(self._core, bridge=self._bridge)
@@ -733,6 +739,7 @@ class AsyncClient(_Base):
         await self.aclose()
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
+        hide(options)
         if many:
             return _named(verb, self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io))
         if stream:

@@ -29,6 +29,7 @@ from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
 from llmsdk.options import TEXT, CallSettings, call_settings, request_fields
 from llmsdk.pipeline import CachePolicy, RetryPolicy
+from llmsdk.secret import kept
 from llmsdk.settings import Settings, did_you_mean, keys, nearest, placed, setting, unknown, validated
 from llmsdk.toml import Key
 from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
@@ -199,6 +200,7 @@ def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Map
     path: Path | None = None
     below: Layer = {}
     above: Layer = {}
+    config, overrides = kept(config), kept(overrides)
     if not isinstance(config, str | Path | Mapping | None):
         raise InputError(f"config must be a path or a mapping, not {type(config).__name__}", argument="config")
     if isinstance(config, Mapping):
@@ -207,7 +209,7 @@ def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Map
         path, below = _file(config)
     above |= _layer(overrides or {}, lambda key: "argument")
     names = {key[1] for key in (*below, *above) if key[0] in ("providers", "limits")}
-    return _assemble(below | _environment(os.environ, names) | above, path)
+    return _assemble(below | _environment(names) | above, path)
 
 
 def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
@@ -218,7 +220,7 @@ def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
         return None, {}
     path, content = toml.read(chosen)
     name = shown(path)
-    data = toml.parse(content, name)
+    data = kept(toml.parse(content, name))
     lines = toml.lines(content.decode("utf-8-sig"))
     untrusted = path == found and not is_trusted(path, content)
 
@@ -260,15 +262,15 @@ def _leaves(key: Key, value: Any, source: Any) -> Iterable[tuple[Key, Any]]:
         yield from _leaves((*key, str(name)), item, source)
 
 
-def _environment(environ: Mapping[str, str], names: Iterable[str]) -> Layer:
+def _environment(names: Iterable[str]) -> Layer:
     """The settings given by ``LLMSDK_*`` variables; ``names`` are the providers configured otherwise."""
     layer: Layer = {}
-    for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable.startswith(FOREIGN) or not environ[variable]:
+    for variable in sorted(os.environ):
+        if not variable.startswith(PREFIX) or variable.startswith(FOREIGN) or not os.environ[variable]:
             continue
         key = _variable_key(variable, names)
         if key:
-            layer[key] = _Value(environ[variable], f"env {variable}")
+            layer[key] = _Value(kept(os.environ[variable], key[-1]), f"env {variable}")
             if key[0] == "providers":
                 layer.setdefault(key[:2], _Value(None, f"env {variable}"))
         elif variable not in VARIABLES:

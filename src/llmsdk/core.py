@@ -45,7 +45,6 @@ PIPELINE: Handler = compose([trace, cache, retry, limits], attempt)
 NO_MODEL = """\
 Name one in the call (model="local:pocket"), when making the client (Client("local:pocket")), \
 or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
-HOST = ("api_key", "base_url", "http_client")
 MANY_TEXTS = frozenset({"n", "echo", "logprobs"})
 """Options of verbs whose result has room for several texts or for tokens."""
 NOT_FOR: Mapping[str, Set[str]] = {"complete": frozenset(), "chat": frozenset({"echo"})}
@@ -140,9 +139,7 @@ class Core:
         given: dict[str, Any] = dict(options)
         known = frozenset(opts.ClientOptions.__annotations__)
         opts.check_defaults(given, known, "Client")
-        host: dict[str, Any] = {
-            name: given.pop(name) for name in ("api_key", "base_url", "http_client") if name in given
-        }
+        host: dict[str, Any] = {name: given.pop(name) for name in opts.HOST if name in given}
         fields = opts.checked(given)
         loaded = load(config)
         own = loaded.default if model is None else model

@@ -14,6 +14,7 @@ from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.pipeline import CachePolicy, RetryPolicy
 from llmsdk.results import Progress
+from llmsdk.secret import Hidden, Secret, kept
 from llmsdk.types import Message, Tool
 
 OnUnsupported = Literal["raise", "warn", "drop"]
@@ -98,11 +99,13 @@ class ChatOptions(Options, total=False):
 class ClientOptions(Defaults, total=False):
     """What a client takes besides: where its own provider is, for a start without a config file."""
 
-    api_key: str
+    api_key: str | Secret
     base_url: str
     http_client: Any
 
 
+HOST = ("api_key", "base_url", "http_client")
+"""Where the client's own provider is."""
 CALL = frozenset(
     {"model", "timeout", "deadline", "retry", "retry_unknown", "restart", "budget", "cache", "tags", "on_unsupported"}
 )
@@ -260,6 +263,16 @@ def request_fields(options: Mapping[str, Any]) -> dict[str, Any]:
         InputError: a value out of range; it is named.
     """
     return flat(checked(options))
+
+
+def hide(options: Any) -> None:
+    """Put what is secret among a caller's keywords into forms that no traceback shows with its local variables."""
+    for name in HOST:
+        if name in options:
+            options[name] = kept(options[name], name)
+    extra = options.get("extra")
+    if isinstance(extra, Mapping) and "headers" in extra:
+        options["extra"] = {**extra, "headers": kept(extra["headers"], "headers", Hidden)}
 
 
 def checked(options: Mapping[str, Any]) -> Fields:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from llmsdk.errors import BadResponse, DeadlineExceeded, InvalidBody, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
-from llmsdk.secret import Secret
+from llmsdk.secret import Hidden, Secret
 from llmsdk.settings import Settings, setting
 from llmsdk.types import Event, Info, Request, TokenCount
 
@@ -58,6 +58,12 @@ class Capabilities:
     and ``Classifies``, which are the provider's. Many such models have neither ``chat`` nor ``complete``."""
 
 
+def _bare(url: str | None) -> str | None:
+    if url is not None and "@" in url.partition("://")[2].partition("/")[0]:
+        raise ValueError("must hold no credentials: give the key as api_key or in a header")
+    return url
+
+
 def _sends(client: Any) -> Any:
     if client is not None and not (hasattr(client, "send") and hasattr(client, "build_request")):
         raise ValueError(f"a {type(client).__name__} is no httpx2 or httpx client")
@@ -68,11 +74,12 @@ class HTTPSettings(Settings):
     """Settings that every provider over HTTP has."""
 
     api_key: Secret | None = None
-    base_url: str | None = setting(None, min_length=1)
-    proxy: str | None = setting(None, shown=False)
+    base_url: str | None = setting(None, min_length=1, check=_bare)
+    proxy: Secret | None = None
+    """A URL, which may hold a password."""
     ca_bundle: str | None = None
     client_cert: str | tuple[str, str] | None = None
-    headers: dict[str, str] = setting(factory=dict, shown=False)
+    headers: dict[str, Secret] = setting(factory=dict)
     http2: bool = False
     max_connections: int | None = None
     allow_plain_http: bool = False
@@ -224,7 +231,7 @@ class HTTPProvider(ABC):
         self.name = name
         self.settings = settings
         self.transport: TransportOptions = TransportOptions(
-            proxy=settings.proxy,
+            proxy=None if settings.proxy is None else Hidden(settings.proxy.reveal()),
             ca_bundle=settings.ca_bundle,
             client_cert=settings.client_cert,
             http2=settings.http2,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from llmsdk.config import Config
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 from llmsdk.provider import CONTRACT, Provider
+from llmsdk.secret import Secret
 from llmsdk.settings import did_you_mean, is_table, keys, validated
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Registry:
         place = f"providers.{name}"
         filled = {key: self._filled(value, f"{place}.{key}") for key, value in table.items()}
         if vendor is not None:
-            filled["api_key"] = os.environ[vendor]
+            filled["api_key"] = Secret(os.environ[vendor])
         return filled
 
     def _filled(self, value: Any, place: str) -> Any:
@@ -253,7 +254,7 @@ class Registry:
         if variable := _variable(value):
             found = os.environ.get(variable)
             if found:
-                return found
+                return Secret(found)
             source = self.config.sources.get(place, "")
             hint = f"Set {variable}, or change {place} in {source or 'the configuration'}."
             raise MissingKey(f"{place}: the environment variable {variable} is not set", hint=hint, key=place)

@@ -30,7 +30,7 @@ from typing import (
 
 from llmsdk import toml
 from llmsdk.errors import ConfigError
-from llmsdk.secret import Secret
+from llmsdk.secret import Secret, revealed
 from llmsdk.toml import Key
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class _Field(NamedTuple):
         Raises:
             ValueError: it is not plainly right, and may still be.
         """
-        if isinstance(value, str) and Secret in self.kinds:
-            value = Secret(value)
+        if isinstance(value, Secret if Secret not in self.kinds else str):
+            value = str(value.reveal()) if isinstance(value, Secret) else Secret(value)
         if type(value) not in self.kinds and Any not in self.kinds:
             raise ValueError
         for word, bound in self.bounds.items() if value is not None else ():
@@ -228,7 +228,7 @@ def _judged(
     from pydantic import ValidationError
 
     try:
-        return read(dict(data))
+        return read(revealed(data))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     # raised out here, so that the error that quotes the input is not its __context__

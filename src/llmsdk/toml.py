@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmsdk.errors import ConfigError
+from llmsdk.secret import Masked
 
 Key = tuple[str, ...]
 
@@ -29,7 +30,7 @@ def read(path: str | Path) -> tuple[Path, bytes]:
         raise ConfigError(f"{printable(str(path))}: {reason}", hint=hint) from error
     if len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes; is this a configuration file?", hint=hint)
-    return path, content
+    return path, Masked(content)
 
 
 def parse(content: bytes, name: str) -> dict[str, Any]:

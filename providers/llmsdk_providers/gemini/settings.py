@@ -26,7 +26,6 @@ class Settings(HTTPSettings):
     known by their names; the rest is for hosts and models that differ.
     """
 
-    headers: dict[str, str] = setting(factory=dict, shown=False)
     logprobs: int | None = setting(None, ge=0, le=20)
     """How many alternatives a token may report; 0 is none."""
     thinking: Thinking | None = None

@@ -19,7 +19,6 @@ Option = Literal[
 class HostSettings(HTTPSettings):
     """What is the same for every form in which OpenAI's models are spoken to."""
 
-    headers: dict[str, str] = setting(factory=dict, shown=False)
     organization: str | None = None
     project: str | None = None
     key_required: bool | None = None

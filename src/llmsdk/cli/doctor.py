@@ -17,6 +17,7 @@ from rich.table import Table
 from llmsdk.cli.terminal import printable
 from llmsdk.cli.words import in_shell
 from llmsdk.errors import LLMError, MissingExtra
+from llmsdk.secret import Secret
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "local": ("torch", "transformers"),
@@ -151,6 +152,8 @@ def shown(key: str, value: Any) -> str:
             return printable(value)
         case str() if key in ("base_url", "proxy"):
             return _address(value)
+        case Secret() if key in ("base_url", "proxy"):
+            return _address(value.reveal())
         case {"env": str(variable)}:
             return f"{'set' if os.environ.get(variable) else 'not set'} (from env {printable(variable)})"
         case Mapping():

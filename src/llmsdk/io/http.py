@@ -20,10 +20,10 @@ from llmsdk.io.exchange import Body, headers_of
 from llmsdk.io.guard import LoopGuard, SyncGuard
 from llmsdk.io.hush import hush
 from llmsdk.io.limit import Limit, Wait
-from llmsdk.io.origin import Masked
 from llmsdk.io.route import Address, Proxy, proxy_for, trust
 from llmsdk.io.sockets import SyncNetwork
 from llmsdk.io.streams import LoopNetwork
+from llmsdk.secret import Masked
 
 T = TypeVar("T")
 

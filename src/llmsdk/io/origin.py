@@ -16,6 +16,7 @@ from llmsdk.io.exchange import Body, headers_of
 from llmsdk.io.http1 import Framing, Head, split
 from llmsdk.io.limit import Limit, Lost, Unsent
 from llmsdk.io.route import Address, Proxy
+from llmsdk.secret import Masked
 
 KEEP_IDLE = 30.0
 """Seconds that an unused connection is kept."""
@@ -23,13 +24,6 @@ HEADS = 64
 """Heads of requests that are kept prebuilt; a caller may send other headers with each."""
 JOINED = 64 * 1024
 """Bytes of a body that is sent in one piece with its head."""
-
-
-class Masked(bytes):
-    """Bytes with a key in them, which show nowhere."""
-
-    def __repr__(self) -> str:
-        return "***"
 
 
 class Stream(Protocol):
@@ -232,4 +226,4 @@ class _Rest:
             await self._origin.drop(stream)
 
 
-__all__ = ["Masked", "Origin", "Room", "Stream"]
+__all__ = ["Origin", "Room", "Stream"]

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from llmsdk.io import HTTPRequest
-from llmsdk.io.redact import MASK
+from llmsdk.secret import MASK, is_secret
 
 SHORTEST = 4
 """Characters of a secret that is looked for; shorter ones would be found in ordinary words."""
-_IN_NAME = (b"authorization", b"key", b"token", b"secret", b"cookie")
-"""Words in the name of a header whose value is a secret."""
 _NAMES = (
     r"(?:x-)?api[-_]?key|access[-_]?token|refresh[-_]?token|id[-_]?token|client[-_]?secret|private[-_]?key|password"
     r"|assertion|authorization|x-amz-(?:signature|credential|security-token)|sig|signature|key|token"
@@ -69,7 +67,7 @@ def _of_headers(request: HTTPRequest) -> list[str]:
     return [
         value.decode("latin-1").removeprefix("Bearer ")
         for name, value in request.headers
-        if any(word in name.lower() for word in _IN_NAME)
+        if is_secret(name.decode("latin-1"))
     ]
 
 

@@ -12,23 +12,13 @@ from llmsdk.errors import ConfigError, InputError, MissingKey
 from llmsdk.io import HTTPRequest, TransportOptions
 from llmsdk.io.route import address
 from llmsdk.provider import HTTPSettings
+from llmsdk.secret import Hidden, Masked, is_secret, revealed
 from llmsdk.types import Request
 from llmsdk.wire.json import dump
 
 Header = tuple[bytes, bytes]
-_SECRET = (b"authorization", b"key", b"token", b"secret", b"cookie")
-"""Words in the name of a header whose value must not show."""
 _SALT = os.urandom(32)
 _ASCII = "Use printable ASCII, without line breaks."
-
-
-class Hidden(str):
-    """A secret that has to be looked for in texts, and so travels through frames that a traceback may show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
 
 
 class Host:
@@ -40,11 +30,7 @@ class Host:
         self.url: str = url
         self._headers = headers
         self._options = options
-        self._lasting = tuple(
-            Hidden(value.decode().removeprefix("Bearer "))
-            for name, value in headers
-            if any(word in name for word in _SECRET)
-        )
+        self._lasting = secrets_of(headers)
         self.secrets: tuple[str, ...] = self._lasting
         """What must show in no error and no log."""
 
@@ -87,14 +73,15 @@ class Host:
             InputError: the body holds what JSON cannot, or a header what no header can.
         """
         content = dump(body)
-        all_headers: Sequence[Header] = self._headers
         extra = {**(headers or {}), **(_extra(request) if request is not None else {})}
-        if extra:
-            try:
-                all_headers = merged(self._headers, encoded(extra))
-            except ValueError as error:
-                raise InputError(f"a header cannot be sent: {error}", argument="extra", hint=_ASCII) from None
-        return HTTPRequest("POST", self.url + path, all_headers, content, self._options, self.secrets)
+        if not extra:
+            return HTTPRequest("POST", self.url + path, self._headers, content, self._options, self.secrets)
+        try:
+            added = encoded(extra)
+        except ValueError as error:
+            raise InputError(f"a header cannot be sent: {error}", argument="extra", hint=_ASCII) from None
+        secrets = (*self.secrets, *secrets_of(added))
+        return HTTPRequest("POST", self.url + path, merged(self._headers, added), content, self._options, secrets)
 
     def hide(self, *secrets: str) -> None:
         """Let secrets that came after the settings show in no error either, in the place of those before them."""
@@ -104,7 +91,7 @@ class Host:
         """``request`` with ``token`` in the place of a key. From now on the token shows in no error either."""
         if token not in self.secrets:
             self.hide(token)
-        headers = merged(request.headers, ((b"authorization", f"Bearer {token}".encode()),))
+        headers = merged(request.headers, ((b"authorization", Masked(f"Bearer {token}".encode())),))
         return replace(request, headers=headers, secrets=self.secrets)
 
 
@@ -125,7 +112,7 @@ def built(own: Mapping[str, str | None], settings: HTTPSettings) -> tuple[Header
     usual = {"content-type": "application/json", "user-agent": "llmsdk"}  # some hosts refuse requests without one
     named = usual | {name: value for name, value in own.items() if value}
     try:
-        return merged(encoded(named), encoded(settings.headers))
+        return merged(encoded(named), encoded(revealed(settings.headers)))
     except ValueError as error:
         raise ConfigError(f"a header cannot be sent: {error}", hint=_ASCII) from None
 
@@ -137,7 +124,17 @@ def encoded(headers: Mapping[str, str]) -> tuple[Header, ...]:
             raise ValueError(f"{name!r} is no name of a header")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise ValueError(f"the value of {name!r} has characters that no header has")
-    return tuple((name.lower().encode(), value.encode()) for name, value in headers.items())
+    return tuple((name.lower().encode(), _bytes(name, value)) for name, value in headers.items())
+
+
+def _bytes(name: str, value: str) -> bytes:
+    return Masked(value.encode()) if is_secret(name) else value.encode()
+
+
+def secrets_of(headers: Sequence[Header]) -> tuple[str, ...]:
+    """What of some headers must not show."""
+    named = (value.decode() for name, value in headers if is_secret(name.decode()))
+    return tuple(Hidden(value.removeprefix("Bearer ")) for value in named)
 
 
 def merged(headers: Sequence[Header], others: Sequence[Header]) -> tuple[Header, ...]:
@@ -178,8 +175,7 @@ def _secret(settings: HTTPSettings) -> str | None:
         return "the key"
     if any(getattr(settings, name, None) for name in ("token", "token_provider")):
         return "the token"
-    names = (name for name in settings.headers if any(word in name.lower().encode() for word in _SECRET))
-    return next((f"the header {name!r}" for name in names), None)
+    return next((f"the header {name!r}" for name in settings.headers if is_secret(name)), None)
 
 
 # --- key ----------------------------------------------------------------------------------------------------------

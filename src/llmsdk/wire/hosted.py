@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NoReturn
 
 from llmsdk.errors import LLMError
 from llmsdk.io import IO, HTTPRequest, closing
-from llmsdk.provider import HTTPProvider, HTTPSettings, Secret
+from llmsdk.provider import HTTPProvider, HTTPSettings
+from llmsdk.secret import revealed
 from llmsdk.wire import faults, token
 from llmsdk.wire.host import Host, built, check_base_url, check_key
 from llmsdk.wire.json import parse
@@ -19,7 +20,9 @@ _WAY = frozenset(
 
 
 def _told(value: Any) -> str:
-    return value.reveal() if isinstance(value, Secret) else repr(value)
+    """A setting as text, its secrets too: for a hash."""
+    found = revealed(value)
+    return str(found) if isinstance(found, str) else repr(found)
 
 
 class Hosted(HTTPProvider):
