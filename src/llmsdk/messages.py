@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmsdk.errors import InputError
+from llmsdk.media import check_url
 from llmsdk.types import Media, Message, Part, Role, Text, ToolCall, ToolResult
 
 ROLES: Mapping[str, Role] = {
@@ -33,7 +34,21 @@ def checked(message: Message, where: str) -> Message:
     if not isinstance(content, str | tuple | list) or not all(isinstance(part, Part) for part in message.parts):
         hint = "Pass a str, or a tuple of llmsdk.Text and other parts."
         raise InputError(f"{where} has content that is neither a str nor parts", argument=where, hint=hint)
+    for part in message.parts:
+        if isinstance(part, Media):
+            _check(part, where)
     return message
+
+
+def _check(media: Media, where: str) -> None:
+    data, url = media.data, media.url
+    if (data is None) == (url is None) or not isinstance(data, bytes | None) or not isinstance(url, str | None):
+        hint = 'Pass Media("image/png", data=b"...") or Media("image/png", url="https://...").'
+        raise InputError(
+            f"{where} has media without bytes as data, or a str as url, or with both", argument=where, hint=hint
+        )
+    if url is not None:
+        check_url(url, where, private=media.private)
 
 
 def _role(name: Any, where: str) -> Role:
@@ -101,12 +116,13 @@ def _parts(value: Any, where: str) -> Iterator[Part]:
 
 def _media(url: str, otherwise: str, where: str) -> Media:
     """What a URL means: the data in it, or where the provider is to fetch it."""
-    if url.startswith(("https://", "http://", "gs://", "s3://")):
+    if not url.startswith("data:"):
+        check_url(url, where)
         return Media(otherwise, url=url)
     head, comma, data = url.removeprefix("data:").partition(",")
-    if not url.startswith("data:") or not comma or not head.endswith(";base64"):
-        hint = "Write https://... or data:image/png;base64,..."
-        raise InputError(f"{where} has a URL of an unknown kind", argument=where, hint=hint)
+    if not comma or not head.endswith(";base64"):
+        hint = "Write data:image/png;base64,..."
+        raise InputError(f"{where} has a URL that is neither https:// nor data in base64", argument=where, hint=hint)
     return Media(head.removesuffix(";base64").split(";")[0] or otherwise, _decoded(data, where))
 
 

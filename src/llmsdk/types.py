@@ -83,13 +83,15 @@ class Media:
     """An image, a PDF or a recording that the model is to look at or listen to.
 
     ``media_type`` is such as ``image/png``, ``application/pdf`` or ``audio/wav``. Exactly one of ``data`` and ``url``
-    is given; a URL is fetched by the provider, never by this library.
+    is given; a URL is fetched by the provider, never by this library. One that does not lead to the public internet is
+    refused, unless ``private`` says that the provider may read there, such as a server on one's own network.
     """
 
     media_type: str
     data: bytes | None = field(default=None, repr=False)
     url: str | None = None
     name: str | None = None
+    private: bool = False
     type: Literal["media"] = field(default="media", repr=False)
 
 
