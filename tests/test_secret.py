@@ -110,8 +110,8 @@ def test_settings_keep_what_is_secret() -> None:
         proxy=Secret(f"http://user:{CANARY}@proxy:1"),
         headers={"x-any": Secret(CANARY)},
     )
-    assert CANARY not in f"{settings!r} {vars(settings)} {settings.model_dump()} {settings.model_dump_json()}"
-    assert HTTPSettings.model_validate({"api_key": CANARY, "headers": {"X": CANARY}}).headers["X"] == CANARY
+    assert CANARY not in f"{settings!r} {vars(settings)} {copy.deepcopy(settings)!r}"
+    assert HTTPSettings(api_key=CANARY, headers={"X": CANARY}).headers["X"] == CANARY  # type: ignore[arg-type, dict-item]
 
 
 @pytest.mark.parametrize("name", ["api_key", "X-API-Key", "Authorization", "session_token", "Set-Cookie", "PASSWORD"])

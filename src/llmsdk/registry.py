@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from llmsdk.config import Config
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 from llmsdk.provider import CONTRACT, Provider
-from llmsdk.secret import Secret
+from llmsdk.secret import Secret, kept
 from llmsdk.settings import did_you_mean, is_table, keys, validated
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Registry:
         if variable := _variable(value):
             found = os.environ.get(variable)
             if found:
-                return Secret(found)
+                return kept(found, place.rpartition(".")[2])
             source = self.config.sources.get(place, "")
             hint = f"Set {variable}, or change {place} in {source or 'the configuration'}."
             raise MissingKey(f"{place}: the environment variable {variable} is not set", hint=hint, key=place)

@@ -72,8 +72,8 @@ class _Field(NamedTuple):
         Raises:
             ValueError: it is not plainly right, and may still be.
         """
-        if isinstance(value, Secret if Secret not in self.kinds else str):
-            value = str(value.reveal()) if isinstance(value, Secret) else Secret(value)
+        if isinstance(value, str) and Secret in self.kinds:
+            value = Secret(value)
         if type(value) not in self.kinds and Any not in self.kinds:
             raise ValueError
         for word, bound in self.bounds.items() if value is not None else ():
