@@ -370,11 +370,14 @@ class Core:
 
 
 def _cache(config: Config) -> Cache:
-    from llmsdk.cache.memory import Memory
+    path, room = config.cache_file, config.cache_room
+    if path is None:
+        from llmsdk.cache.memory import Memory
+
+        return Cache(Memory(room))
     from llmsdk.cache.sqlite import SQLite
 
-    path, room = config.cache_file, config.cache_room
-    return Cache(Memory(room) if path is None else SQLite(path, room))
+    return Cache(SQLite(path, room))
 
 
 def _keyed(fields: opts.Fields, suffix: str) -> opts.Fields:

@@ -20,7 +20,7 @@ from scripted import FULL, Scripted, says
 
 from llmsdk import AsyncClient, Budget, Client
 from llmsdk.accounting import budget as budgeting
-from llmsdk.accounting.budget import NOTHING, Amount, entered, hold, release
+from llmsdk.accounting.budget import NOTHING, Amount, Hold, entered, hold
 from llmsdk.errors import BudgetExceeded, ConfigError, Disconnected, InputError, Overloaded
 from llmsdk.io import IO
 from llmsdk.provider import Capabilities
@@ -222,19 +222,18 @@ def test_a_period_begins_anew_and_a_clock_set_back_gives_nothing_away() -> None:
     budget = Budget(requests=2, per="month")
     one = Amount(requests=1)
     for moment in (day("2026-11-01"), day("2026-11-30")):
-        hold((budget,), one, moment)
-        release((budget,), one, one, moment)
+        hold((budget,), one, moment).release(one)
     with pytest.raises(BudgetExceeded) as caught:
         hold((budget,), one, day("2026-11-30"))
     assert "a month" in caught.value.message
     assert "next month" in caught.value.hint
-    hold((budget,), one, day("2026-12-01"))
+    december = hold((budget,), one, day("2026-12-01"))
     for moment in (day("2026-11-30"), day("2026-12-01")):  # the clock jumps back and forth
         hold((budget,), NOTHING, moment)
     assert (budget.spent.requests, budget.reserved.requests) == (0, 1)
-    release((budget,), one, one, day("2026-12-01"))
-    hold((budget,), one, day("2026-11-29"))
-    release((budget,), one, one, day("2026-12-01"))
+    december.release(one)
+    hold((budget,), one, day("2026-11-29")).release(one)
+    assert budget.spent.requests == 2, "what is spent while the clock is behind counts too"
     with pytest.raises(BudgetExceeded):
         hold((budget,), one, day("2026-11-29"))
 
@@ -310,31 +309,30 @@ def test_settling_while_the_lock_is_held_does_not_wait() -> None:
     """The garbage collector may close a stream in the middle of anything."""
     budget = Budget(requests=1)
     one = Amount(requests=1)
-    hold((budget,), one, NOW)
+    held = hold((budget,), one, NOW)
     with budgeting.LOCK:
-        release((budget,), one, one, NOW)
+        held.release(one)
     assert budget.spent == one
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 60)), max_size=40), st.integers(0, 300))
 def test_reservations_and_what_is_spent_never_pass_the_limit(jobs: list[tuple[int, int]], limit: int) -> None:
     budget = Budget(tokens=limit)
-    held: list[Amount] = []
+    under_way: list[Hold] = []
     spent = 0
     for size, use in jobs:
-        fits = size == 0 or spent + sum(amount.tokens for amount in held) + size <= limit
+        fits = size == 0 or spent + sum(held.amount.tokens for held in under_way) + size <= limit
         with nullcontext() if fits else pytest.raises(BudgetExceeded):
-            hold((budget,), Amount(tokens=size), NOW)
+            under_way.append(hold((budget,), Amount(tokens=size), NOW))
         if not fits:
             continue
-        held.append(Amount(tokens=size))
-        if len(held) > 3:
-            first = held.pop(0)
-            used = Amount(tokens=min(use, first.tokens))
-            release((budget,), first, used, NOW)
+        if len(under_way) > 3:
+            first = under_way.pop(0)
+            used = Amount(tokens=min(use, first.amount.tokens))
+            first.release(used)
             spent += used.tokens
         assert budget.spent.tokens == spent
-        assert budget.reserved.tokens == sum(amount.tokens for amount in held)
+        assert budget.reserved.tokens == sum(held.amount.tokens for held in under_way)
         assert spent + budget.reserved.tokens <= limit
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,12 +19,12 @@ from typing import Any
 import anyio
 import pytest
 
-from llmsdk import AsyncClient, Client
+from llmsdk import AsyncClient, Budget, Client
 from llmsdk.accounting import book as book_module
-from llmsdk.accounting import report
+from llmsdk.accounting import report, tables
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.accounting.sums import KEYS
-from llmsdk.errors import BudgetExceeded, ConfigError
+from llmsdk.errors import BudgetExceeded, ConfigError, InputError
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
@@ -41,6 +43,18 @@ def path(tmp_path: Path) -> Path:
 def opened(ledger: Ledger, model: str = "openai:gpt-4.1-mini", **given: Any) -> Attempt:
     provider, _, name = model.partition(":")
     return drive(ledger.reserve(provider, name, "generate", bound=Usage(10, 20), io=SyncIO(), **given))
+
+
+def asked(ledger: Ledger, count: int = 1) -> None:
+    """Rows that are opened and settled, and written if they can be."""
+    for _ in range(count):
+        ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    flushed(ledger)
+
+
+def flushed(ledger: Ledger) -> None:
+    assert ledger._book is not None
+    ledger._book.flush()
 
 
 def stored(path: Path) -> list[tuple[Any, ...]]:
@@ -118,6 +132,71 @@ def test_no_word_of_a_prompt_or_reply_comes_in(path: Path) -> None:
     content = b"".join(each.read_bytes() for each in path.parent.iterdir())
     assert b"kumquat" not in content
     assert text.encode() not in content
+
+
+def test_keys_and_hits_of_the_cache_stand_in_it(path: Path) -> None:
+    ledger = Ledger(path, (Budget(requests=1),))
+    ledger.settle(opened(ledger, key="job-1"), "exact", Usage(5, 5), seconds=0)
+    hit = ledger.hit("openai", "gpt-4.1-mini", "generate", saved=Usage(5, 5), tags=("a",))
+    assert (hit.cost, hit.usage, hit.settled) == (0, Usage(0, 0, source="local"), "exact")
+    assert ledger.total.requests == 1
+    assert ledger.usage.total_tokens == 10
+    ledger.close()
+    told = ("idempotency_key", "hit", "usd", "saved_input", "input")
+    found = [tuple(row[name] for name in told) for row in report.attempts(path)]
+    assert found == [("job-1", False, "0.00001", None, 5), (None, True, "0", 5, 0)]
+    assert counted(path) == (10, 1), "no budget counts a hit"
+
+
+def an_old_file(path: Path) -> None:
+    """As the first version made it, with a row that is settled and one that is open."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(tables.STEPS[0])
+        connection.execute(f"PRAGMA application_id = {tables.MARK}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("INSERT INTO writers DEFAULT VALUES")
+        for name, settled, usage in (("a-1", "exact", 7), ("a-2", None, None)):
+            connection.execute(
+                "INSERT INTO attempts (id, writer, at, day, provider, model, operation, tags, held_tokens, held_usd,"
+                " settled, input, output, source, usd) VALUES (?, 1, 0, '1970-01-01', 'p', 'm', 'generate', '[]', 30,"
+                " 0, ?, ?, ?, 'provider', 5)",
+                (name, settled, usage, usage),
+            )
+
+
+def test_a_file_of_the_first_version_is_read_and_brought_up_to_date(path: Path) -> None:
+    an_old_file(path)
+    (before,) = report.sums(path, ())
+    assert (before.requests, before.usage, before.cost) == (1, Usage(7, 7), Decimal("5E-12"))
+    assert [row["idempotency_key"] for row in report.attempts(path)] == [None, None]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,), "reading changes nothing"
+    ledger = Ledger(path)
+    ledger.settle(opened(ledger, key="k"), "exact", Usage(1, 1), seconds=0)
+    assert ledger.total.requests == 3
+    ledger.close()
+    assert [(row["idempotency_key"], row["error"]) for row in report.attempts(path)] == [
+        (None, None), (None, "ProcessDied"), ("k", None)
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+def test_it_is_for_its_owner_alone(path: Path) -> None:
+    ledger = Ledger(path)
+    opened(ledger)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
+    ledger.close()
+
+
+def test_making_a_ledger_does_not_wait_for_a_file_that_is_in_use(path: Path, impatient: None) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        ledger = Ledger(path)
+        assert not ledger.degraded, "it has not been needed yet"
+        other.execute("ROLLBACK")
+    ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    assert ledger.total.requests == 1
+    ledger.close()
 
 
 # --- several writers --------------------------------------------------------------------------------------------
@@ -210,7 +289,8 @@ def test_processes_that_race_for_a_budget_do_not_overspend_it(tmp_path: Path) ->
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book_module, "PATIENCE", 0.05)
+    for name in ("AT_ONCE", "PATIENCE", "PATIENCE_OF_BUDGETS"):
+        monkeypatch.setattr(book_module, name, 0.05)
 
 
 @pytest.fixture
@@ -228,7 +308,7 @@ def test_calls_go_on_while_the_file_cannot_be_written(path: Path, impatient: Non
             warnings.simplefilter("always")
             for _ in range(3):
                 assert client.chat("Hello!", max_tokens=5).text
-            client.ledger._book.flush()  # type: ignore[union-attr]
+            flushed(client.ledger)
         assert [str(each.message) for each in told] == [f"the ledger {path} cannot be written: database is locked"]
         assert client.ledger.trouble == "database is locked"
         assert len(client.ledger.rows) == 4
@@ -252,12 +332,173 @@ def test_warnings_that_are_errors_end_no_thread(path: Path, impatient: None, loc
     assert [each[0] for each in stored(path)] == ["exact"] * 3
 
 
-def test_a_figure_that_no_table_can_hold_holds_up_nobody(path: Path) -> None:
-    ledger = Ledger(path)
-    ledger.settle(opened(ledger), "exact", Usage(10**30, 1), seconds=0)
+def test_a_figure_that_no_table_can_hold_stands_as_the_largest(path: Path) -> None:
+    ledger = Ledger(path, (Budget(tokens=10**40),))
+    for _ in range(12):  # more than a sum of SQLite can hold
+        ledger.settle(opened(ledger, tags=("a",)), "exact", Usage(10**30, 10**30), seconds=0)
     ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    assert ledger.total.requests == 13
+    assert ledger.total.usage.input_tokens == 12 * 10**15 + 1
     ledger.close()
-    assert [each[0] for each in stored(path)] == [None, "exact"], "the first keeps what was reserved for it"
+    assert [each[:2] for each in stored(path)] == [("exact", 10**15)] * 12 + [("exact", 1)]
+    assert not ledger.degraded
+
+
+def test_a_word_that_no_encoding_has_is_written_out(path: Path) -> None:
+    ledger = Ledger(path)
+    ledger.settle(opened(ledger, "p:m\udc80"), "exact", Usage(1, 1), seconds=0)
+    assert [line.name for line in ledger.by("model")] == [r"p:m\udc80"]
+    assert not ledger.degraded
+    ledger.close()
+
+
+def test_what_cannot_be_written_down_at_all_is_counted_and_holds_up_nobody(path: Path) -> None:
+    ledger = Ledger(path)
+    nameless: Any = None
+    with pytest.warns(UserWarning, match=f"{path} lacks rows: what is in them cannot be written down"):
+        drive(ledger.reserve(nameless, "m", "generate", bound=Usage(1, 1), io=SyncIO()))
+    asked(ledger)
+    assert (ledger.degraded, ledger.trouble, ledger.late, ledger.lost) == (True, None, 0, 1)
+    assert len(stored(path)) == 1
+    ledger.close()
+
+
+def test_late_rows_are_written_one_for_each_attempt(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
+    ledger = Ledger(path)
+    locked.execute("BEGIN IMMEDIATE")
+    with pytest.warns(UserWarning, match="cannot be written"):
+        rows = [opened(ledger) for _ in range(20)]
+    asked(ledger, 280)
+    assert (ledger.degraded, ledger.late, ledger.lost) == (True, 300, 0)
+    locked.execute("ROLLBACK")
+    assert ledger.total.requests == 280
+    assert not ledger.degraded
+    assert [row[0] for row in stored(path)] == [None] * 20 + ["exact"] * 280
+    assert counted(path) == (280 * 2 + 20 * 30, 300)
+    for row in rows:
+        ledger.settle(row, "none", None, seconds=0)
+    ledger.close()
+    assert counted(path) == (280 * 2, 280)
+
+
+def test_what_is_more_than_can_be_kept_is_counted(
+    path: Path, impatient: None, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_module, "BACKLOG", 5)
+    ledger = Ledger(path)
+    locked.execute("BEGIN IMMEDIATE")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        asked(ledger, 8)
+        assert (ledger.late, ledger.lost) == (5, 3)
+        ledger.close()
+    assert ledger.lost == 8
+    assert [str(each.message).partition(": ")[2] for each in told] == [
+        "database is locked", "more than 5 are waiting to be written"
+    ]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_what_is_left_at_the_end_is_told(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
+    ledger = Ledger(path)
+    locked.execute("BEGIN IMMEDIATE")
+    asked(ledger)
+    with pytest.warns(UserWarning, match="lacks rows: 1 could not be written before the end"):
+        ledger.close()
+
+
+@pytest.mark.parametrize("also", [(), ("-wal", "-shm", "-writers")], ids=["alone", "with all beside it"])
+def test_a_file_that_is_deleted_is_made_again(path: Path, also: tuple[str, ...]) -> None:
+    ledger, other = Ledger(path), Ledger(path)
+    row = opened(ledger)
+    opened(other)
+    for name in ("", *also):
+        path.with_name(path.name + name).unlink()
+    ledger.settle(row, "exact", Usage(1, 1), seconds=0)
+    flushed(ledger)
+    last = opened(other)
+    third = Ledger(path)
+    ledger.settle(opened(ledger), "exact", Usage(2, 2), seconds=0)
+    ledger.close()
+    assert [each[:2] for each in stored(path)] == [("exact", 1), (None, None), ("exact", 2)]
+    assert counted(path) == (2 + 30 + 4, 3)
+    opened(third)
+    assert stored(path)[1][0] is None, "its writer is alive"
+    other.settle(last, "none", None, seconds=0)
+    other.close()
+    third.close()
+
+
+def test_a_folder_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    folder, away = tmp_path / "here", tmp_path / "away"
+    folder.mkdir()
+    ledger = Ledger(folder / "usage.db")
+    asked(ledger)
+    folder.rename(away)
+    with pytest.warns(UserWarning, match="cannot be written"):
+        asked(ledger)
+    assert ledger.degraded
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ledger.by()
+    away.rename(folder)
+    assert ledger.total.requests == 2
+    assert not ledger.degraded
+    ledger.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="becomes somebody else")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_file_that_may_only_be_read() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "usage.db"
+        ledger = Ledger(path)
+        ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+        ledger.close()
+        Path(folder).chmod(0o755)
+        if (pid := os.fork()) == 0:
+            try:
+                os.setuid(65534)
+                with warnings.catch_warnings(record=True) as told:
+                    warnings.simplefilter("always")
+                    path_of_nobody(path, told)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+
+def path_of_nobody(path: Path, told: list[warnings.WarningMessage]) -> None:
+    os.umask(0)
+    ledger = Ledger(path)
+    asked(ledger, 3)
+    assert ledger.degraded
+    assert (len(ledger.rows), ledger.late, len(told)) == (3, 3, 1)
+
+
+def test_one_that_was_taken_for_dead_has_its_true_end(path: Path) -> None:
+    ledger = Ledger(path)
+    row = opened(ledger)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        tables.bury(connection, lambda writer: True)
+    assert stored(path)[0][::3] == ("upper_bound", "ProcessDied")
+    ledger.settle(row, "exact", Usage(1, 1), seconds=0)
+    ledger.close()
+    assert stored(path)[0][::3] == ("exact", None)
+    assert counted(path) == (2, 1)
+
+
+def test_a_clock_that_is_set_back_gives_nothing_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(path, (Budget(requests=3, per="day"),))
+    for moment in (2e9, 2e9 - 86400, 1e9):
+        monkeypatch.setattr("time.time", lambda moment=moment: moment)
+        ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
+    with pytest.raises(BudgetExceeded, match="3 requests spent"):
+        opened(ledger)
+    monkeypatch.undo()
+    ledger.close()
+    assert [row["at"] for row in report.attempts(path)] == [2e9, 2e9 - 86400, 1e9], (
+        "in the order in which they were made"
+    )
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="limits files as Linux does")
@@ -302,7 +543,7 @@ def test_a_torn_file_stops_nobody(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:10_000])
     ledger = Ledger(path)
     ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
-    ledger._book.flush()  # type: ignore[union-attr]
+    flushed(ledger)
     assert ledger.usage == Usage(1, 1)
     assert ledger.trouble
 
@@ -420,6 +661,17 @@ async def test_tasks_of_a_loop_write_without_holding_it_up(path: Path) -> None:
             await client.chat("Tell me a joke", max_tokens=200)
     assert len(stored(path)) in (12, 13)
     assert all(row[0] is not None for row in stored(path))
+
+
+@pytest.mark.anyio
+async def test_a_loop_reads_the_sums_on_a_thread(path: Path) -> None:
+    for ledger in (Ledger(path), Ledger()):
+        row = await ledger.reserve("openai", "gpt-4.1-mini", "generate", bound=Usage(1, 1), io=LoopIO(), tags=("a",))
+        ledger.settle(row, "exact", Usage(1, 1), seconds=0)
+        assert await ledger.sums("tag", "day") == ledger.by("tag", "day") != ()
+        with pytest.raises(InputError):
+            await ledger.sums("week")  # type: ignore[arg-type]
+        ledger.close()
 
 
 @pytest.mark.anyio

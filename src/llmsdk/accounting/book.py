@@ -3,55 +3,39 @@
 A row is committed before its attempt goes out, and settled when it is over. A process that dies leaves its rows open;
 the next one to open the file settles them as ``upper_bound``, once it is sure that nobody is alive who would.
 Commits are not forced to the disk: they survive the death of any process, and the machine's only as far as it had
-written them. No prompt and no reply comes in here.
+written them. While the file cannot be written, calls go on, and what is late is kept and written when it can be.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-import threading
 import warnings
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from decimal import ROUND_UP, Decimal
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from llmsdk.accounting.budget import NOTHING, Amount, Budget, day_of, used
+from llmsdk.accounting import tables
+from llmsdk.accounting.budget import Amount, Budget
 from llmsdk.accounting.living import Living
 from llmsdk.errors import BudgetExceeded, ConfigError
+from llmsdk.io.sqlite import Database, transaction
 from llmsdk.io.writer import Writer
 from llmsdk.results import Attempt
 
-MARK = 0x6C6C6D73
-"""``application_id`` of such a file."""
-VERSION = 1
-PATIENCE = 30.0
-"""Seconds to wait for other processes that are writing."""
-BACKLOG = 10_000
-"""Entries that are kept, and tried again, while the file cannot be written."""
-PICO = Decimal(10) ** 12
-"""Dollars are stored as whole trillionths, rounded up, so that sums are exact."""
-_SCHEMA = """
-CREATE TABLE writers (id INTEGER PRIMARY KEY AUTOINCREMENT);
-CREATE TABLE attempts (
-  number INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE, writer INTEGER NOT NULL, at REAL NOT NULL, day TEXT NOT NULL,
-  provider TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL, tariff TEXT, tags TEXT NOT NULL,
-  held_tokens INTEGER NOT NULL, held_usd INTEGER NOT NULL,
-  settled TEXT, error TEXT, seconds REAL, first_token REAL, queued REAL,
-  input INTEGER, output INTEGER, cached INTEGER, written INTEGER, reasoning INTEGER, source TEXT, usd INTEGER);
-CREATE INDEX attempts_open ON attempts (writer) WHERE settled IS NULL;
-CREATE INDEX attempts_day ON attempts (day);
-CREATE TABLE sums (
-  day TEXT, tag TEXT, usd INTEGER NOT NULL, tokens INTEGER NOT NULL, requests INTEGER NOT NULL, PRIMARY KEY (day, tag));
-"""
+AT_ONCE = 0.1
+"""Seconds that making a ledger waits for other processes; what is not done then, its thread does."""
+PATIENCE, PATIENCE_OF_BUDGETS = 10.0, 30.0
+"""Seconds to wait for other processes that are writing. Where the file holds a budget nothing goes on without it."""
+AGAIN = 1.0
+"""Seconds until it is tried again to write what is late."""
+TOGETHER = 256
+"""Late rows that are written in one transaction."""
+BACKLOG = 50_000
+"""Rows that are kept while the file cannot be written. Beyond that the oldest are lost, and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +49,11 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A row to be settled. One that was never opened is left out."""
+    """A row to be settled. If ``whole``, one that is not there is written: it was late, or its file is gone."""
 
     row: Attempt
     held: Amount
+    whole: bool = True
 
 
 Entry = Opening | Closing
@@ -89,7 +74,7 @@ class Book:
         self.path = path
         self.budgets = budgets
         self.health: Health = Health(path)
-        _prepare(path, self.health)
+        self._try()
         self._writer: Writer[Entry] = Writer("llmsdk-ledger", partial(_begin, path, budgets, self.health))
 
     def open(self, row: Attempt, held: Amount) -> Future[None]:
@@ -105,104 +90,75 @@ class Book:
         """Write down how an attempt ended. Returns at once."""
         self._writer.put(Closing(row, held))
 
+    def abandon(self, row: Attempt, held: Amount) -> None:
+        """Close a row that may have been written, or not. Returns at once."""
+        self._writer.put(Closing(row, held, whole=False))
+
     def flush(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written, or cannot be."""
         self._writer.flush()
 
     def close(self) -> None:
         """Write everything, and let go of the file."""
         self._writer.close()
 
+    def _try(self) -> None:
+        """Make the file, or see that it is ours, without waiting long: a loop may be running here."""
+        if not self.path.parent.is_dir():
+            raise ConfigError(f"ledger.path: there is no folder {self.path.parent}", hint="Make it, or name another.")
+        database = Database(self.path, tables.prepare(self.path), patience=AT_ONCE)
+        try:
+            with database.connection():
+                pass
+        except (sqlite3.Error, OSError) as error:
+            if not _is_busy(error):  # full, read-only or torn: calls go on without it
+                self.health.failed(error)
+        finally:
+            database.close()
+
 
 @dataclass(slots=True)
 class Health:
-    """Whether the file can be written; requests go on when it cannot."""
+    """Whether the file can be written, and what it lacks; requests go on when it cannot."""
 
     path: Path
     trouble: str | None = None
     """Why the file is not being written at present."""
-    told: bool = False
+    late: int = 0
+    """Rows that are kept until it can be."""
+    lost: int = 0
+    """Rows that it will never have."""
 
     def failed(self, error: Exception) -> None:
+        if self.trouble is None:
+            _warn(f"the ledger {self.path} cannot be written: {error}")
         self.trouble = str(error)
-        if not self.told:
-            self.told = True
-            with suppress(UserWarning):  # where warnings are errors: it would end the thread, and all would wait for it
-                warnings.warn(f"the ledger {self.path} cannot be written: {error}", UserWarning, stacklevel=2)
 
     def better(self) -> None:
         self.trouble = None
 
-
-# --- the file ---------------------------------------------------------------------------------------------------
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to a ledger that has been prepared."""
-    # closed by whichever thread forks, while the one that writes is held up
-    found = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-    found.execute("PRAGMA trusted_schema = OFF")
-    found.execute("PRAGMA synchronous = NORMAL")
-    return found
+    def lose(self, count: int, why: str) -> None:
+        if count and not self.lost:
+            _warn(f"the ledger {self.path} lacks rows: {why}")
+        self.lost += count
 
 
-def _prepare(path: Path, health: Health) -> None:
-    """Make the file, or see that it is ours.
-
-    Raises:
-        ConfigError: see ``Book``.
-    """
-    if not path.parent.is_dir():
-        raise ConfigError(f"ledger.path: there is no folder {path.parent}", hint="Make it, or name another.")
-    try:
-        with closing(connect(path)) as connection:
-            with _transaction(connection):
-                _lay_out(connection, path)
-            connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.DatabaseError as error:  # full, read-only, busy or torn: calls go on without it
-        if "not a database" not in str(error):
-            health.failed(error)
-            return
-        raise _foreign(path) from None
+def _warn(message: str) -> None:
+    with suppress(UserWarning):  # where warnings are errors: it would end the thread, and all would wait for it
+        warnings.warn(message, UserWarning, stacklevel=3)
 
 
-def _lay_out(connection: sqlite3.Connection, path: Path) -> None:
-    (mark,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if mark == MARK and version <= VERSION:
-        return
-    if mark == MARK:
-        hint = "Update llmsdk, or name another file."
-        raise ConfigError(f"ledger.path: {path} was written by a newer llmsdk", hint=hint, key="ledger.path")
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-        raise _foreign(path)
-    for statement in _SCHEMA.split(";"):
-        connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {MARK}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-
-
-def _foreign(path: Path) -> ConfigError:
-    return ConfigError(f"ledger.path: {path} is not a ledger", hint="Name a file of its own.", key="ledger.path")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # a full disk has ended it already
-            connection.execute("ROLLBACK")
-        raise
+def _is_busy(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 # --- the writing thread -----------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _begin(path: Path, budgets: tuple[Budget, ...], health: Health) -> Iterator[Callable[[Sequence[Entry]], None]]:
+def _begin(
+    path: Path, budgets: tuple[Budget, ...], health: Health
+) -> Iterator[Callable[[Sequence[Entry]], float | None]]:
     scribe = _Scribe(path, budgets, health)
     try:
         yield scribe.write
@@ -217,105 +173,109 @@ class _Scribe:
         self._path = path
         self._budgets = budgets
         self._health = health
-        self._late: deque[Entry] = deque(maxlen=BACKLOG)
-        self._connection: sqlite3.Connection | None = None
+        self._late: dict[str, Entry] = {}
+        """By the row, since what settles it also opens it."""
+        patience = PATIENCE_OF_BUDGETS if budgets else PATIENCE
+        self._database = Database(path, self._prepare, patience=patience)
         self._living: Living | None = None
-        self.busy: threading.Lock = threading.Lock()
-        """Held while the file is in use; also by who forks, so that it is not open then."""
-        _SCRIBES.add(self)
+        self._file: tuple[int, int] | None = None
+        """In which the writer has its number."""
 
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Write entries, and those before them that could not be written; tell who waits."""
+    def write(self, entries: Sequence[Entry]) -> float | None:
+        """Write what is late, and then entries; tell who waits. Returns when to try again, where that is needed."""
         wanted = [each for each in entries if isinstance(each, Closing) or each.done.set_running_or_notify_cancel()]
-        refused: dict[int, BudgetExceeded] = {}
+        if not (wanted or self._late or self._health.trouble):
+            return None
         try:
-            with self.busy, _transaction(self._connected()) as connection:
-                for entry in (*self._late, *wanted):
-                    if (error := self._enter(connection, entry)) is not None:
-                        refused[id(entry)] = error
+            self._catch_up()
+            refused = self._transact(wanted)
         except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
             self._fail(error, wanted)
-            return
-        self._late.clear()
+            return AGAIN
         self._health.better()
         for entry in wanted:
             if isinstance(entry, Opening):
-                _tell(entry.done, refused.get(id(entry)))
+                _tell(entry.done, refused.get(entry.row.id))
+        return None
+
+    def close(self) -> None:
+        """Let go of the file. What is late now will never be written."""
+        self._health.lose(len(self._late), f"{len(self._late)} could not be written before the end")
+        self._database.close()
+        if self._living is not None:
+            self._living.close()
+
+    def _catch_up(self) -> None:
+        """A few at a time: what still fails is to cost no more than that."""
+        while self._late:
+            oldest = dict(islice(self._late.items(), TOGETHER))
+            self._transact([*oldest.values()])
+            for row in oldest:
+                del self._late[row]
+            self._health.late = len(self._late)
+
+    def _transact(self, entries: Sequence[Entry]) -> dict[str, BudgetExceeded]:
+        refused: dict[str, BudgetExceeded] = {}
+        odd: list[Exception] = []
+        with self._database.transaction() as connection:
+            for entry in entries:
+                try:
+                    self._enter(connection, entry)
+                except BudgetExceeded as error:
+                    refused[entry.row.id] = error
+                except Exception as error:  # what no table can hold is not to hold up the others
+                    if _is_of_the_file(error):
+                        raise
+                    odd.append(error)
+        if odd:
+            self._health.lose(len(odd), f"what is in them cannot be written down ({type(odd[0]).__name__})")
+        return refused
+
+    def _enter(self, connection: sqlite3.Connection, entry: Entry) -> None:
+        assert self._living is not None
+        row, held, writer = entry.row, entry.held, self._living.writer
+        if isinstance(entry, Closing):
+            tables.settle(connection, row, held, writer, whole=entry.whole)
+            return
+        for budget in self._budgets:
+            if budget.holds_for(row.tags):
+                budget.check(*tables.known(connection, budget, row.at), held)
+        tables.insert(connection, row, held, writer)
 
     def _fail(self, error: Exception, entries: Sequence[Entry]) -> None:
         """Go on without the file, unless it is what holds a budget."""
         self._health.failed(error)
         for entry in entries:
             if isinstance(entry, Closing) or not self._budgets:
-                self._late.append(entry)
+                self._late[entry.row.id] = entry
             if isinstance(entry, Opening):
                 _tell(entry.done, _cannot_hold(self._path, error) if self._budgets else None)
+        while len(self._late) > BACKLOG:
+            oldest = self._late.pop(next(iter(self._late)))
+            if isinstance(oldest, Closing):  # what is still open will be closed, and come back whole
+                self._health.lose(1, f"more than {BACKLOG:,} are waiting to be written")
+        self._health.late = len(self._late)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        with self.busy:
-            self.disconnect()
-            if self._living is not None:
-                self._living.close()
-
-    def disconnect(self) -> None:
-        """Have the file open no longer. The next writing opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = connect(self._path)
-        if self._living is None:
-            with _transaction(self._connection):
-                writer = self._connection.execute("INSERT INTO writers DEFAULT VALUES").lastrowid
-                assert writer is not None
-                living = Living(self._path, writer)
-                _bury(self._connection, living)
-            self._living = living
-        return self._connection
-
-    def _enter(self, connection: sqlite3.Connection, entry: Entry) -> BudgetExceeded | None:
-        try:
-            return self._entered(connection, entry)
-        except (ValueError, OverflowError):  # a word or figure that no table can hold is not to hold up the others
-            return None
-
-    def _entered(self, connection: sqlite3.Connection, entry: Entry) -> BudgetExceeded | None:
-        if isinstance(entry, Closing):
-            _settle(connection, entry.row, entry.held)
-            return None
-        try:
-            for budget in self._budgets:
-                if budget.holds_for(entry.row.tags):
-                    budget.check(*_known(connection, budget, entry.row.at), entry.held)
-        except BudgetExceeded as error:
-            return error
-        assert self._living is not None
-        _insert(connection, entry.row, entry.held, self._living.writer)
-        return None
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Have a number among the writers of the file, and bury the dead ones."""
+        tables.prepare(self._path)(connection)
+        if self._living is not None and self._file == self._database.identity:
+            return
+        if self._living is not None:
+            self._living.close()
+            self._living = None
+        with transaction(connection):
+            living = Living(self._path, tables.enlist(connection))
+            try:
+                tables.bury(connection, living.is_dead)
+            except BaseException:
+                living.close()
+                raise
+        self._living, self._file = living, self._database.identity
 
 
-_SCRIBES: weakref.WeakSet[_Scribe] = weakref.WeakSet()
-_stopped: list[_Scribe] = []
-
-
-def _before_fork() -> None:
-    """SQLite must not be open across a fork: the child would believe in locks that it does not have."""
-    for scribe in list(_SCRIBES):
-        scribe.busy.acquire()
-        _stopped.append(scribe)
-        scribe.disconnect()
-
-
-def _after_fork() -> None:
-    while _stopped:
-        _stopped.pop().busy.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+def _is_of_the_file(error: Exception) -> bool:
+    return isinstance(error, OSError) or type(error) in (sqlite3.OperationalError, sqlite3.DatabaseError)
 
 
 def _tell(done: Future[None], error: BudgetExceeded | None) -> None:
@@ -330,94 +290,4 @@ def _cannot_hold(path: Path, error: Exception) -> BudgetExceeded:
     return BudgetExceeded(f"the ledger {path}, which holds the budget, cannot be written: {error}", hint=hint)
 
 
-# --- rows and sums ----------------------------------------------------------------------------------------------
-
-
-def _insert(connection: sqlite3.Connection, row: Attempt, held: Amount, writer: int) -> None:
-    values = (
-        row.id, writer, row.at, day_of(row.at), row.provider, row.model, row.operation, row.tariff,
-        json.dumps(row.tags), held.tokens, _pico(held.usd),
-    )  # fmt: skip
-    connection.execute(
-        "INSERT INTO attempts (id, writer, at, day, provider, model, operation, tariff, tags, held_tokens, held_usd)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        values,
-    )
-    _add(connection, row, _pico(held.usd), held.tokens, held.requests)
-
-
-def _settle(connection: sqlite3.Connection, row: Attempt, held: Amount) -> None:
-    """Give the row its end, and correct the sums by what it used less than was reserved, or more."""
-    cost, usage = row.cost, row.usage if row.settled != "none" else None
-    counts: tuple[int | str | None, ...] = (None,) * 6
-    if usage is not None:
-        counts = (
-            usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens,
-            usage.reasoning_tokens, usage.source,
-        )  # fmt: skip
-    found = connection.execute(
-        "UPDATE attempts SET settled = ?, error = ?, seconds = ?, first_token = ?, queued = ?, input = ?, output = ?,"
-        " cached = ?, written = ?, reasoning = ?, source = ?, usd = ? WHERE id = ? AND settled IS NULL",
-        (
-            row.settled, row.error, row.seconds, row.first_token, row.queued, *counts,
-            None if cost is None else _pico(cost), row.id,
-        ),
-    )  # fmt: skip
-    if found.rowcount:
-        spent = used(held, cost, row.settled or "none", usage)
-        usd = spent.usd if held.usd else cost or NOTHING.usd
-        tokens, requests = spent.tokens - held.tokens, spent.requests - held.requests
-        _add(connection, row, _pico(usd) - _pico(held.usd), tokens, requests)
-
-
-def _add(connection: sqlite3.Connection, row: Attempt, usd: int, tokens: int, requests: int) -> None:
-    for tag in ("", *dict.fromkeys(row.tags)):
-        connection.execute(
-            "INSERT INTO sums VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET usd = usd + excluded.usd,"
-            " tokens = tokens + excluded.tokens, requests = requests + excluded.requests",
-            (day_of(row.at), tag, usd, tokens, requests),
-        )
-
-
-def _known(connection: sqlite3.Connection, budget: Budget, at: float) -> tuple[Amount, Amount]:
-    """What is spent of a budget in its period, and what is reserved."""
-    tag, since = budget.tag or "", budget.since(at)
-    all_of_it = connection.execute(
-        "SELECT sum(usd), sum(tokens), sum(requests) FROM sums WHERE tag = ? AND day >= ?", (tag, since)
-    ).fetchone()
-    of_tag = "AND EXISTS (SELECT 1 FROM json_each(attempts.tags) WHERE value = ?)" if tag else "AND ? = ''"
-    under_way = connection.execute(
-        "SELECT sum(held_usd), sum(held_tokens), count(*) FROM attempts"  # noqa: S608 - words of ours
-        f" WHERE settled IS NULL AND day >= ? {of_tag}",
-        (since, tag),
-    ).fetchone()
-    reserved = _amount(under_way)
-    return _amount(all_of_it) - reserved, reserved
-
-
-def _amount(sums: tuple[int | None, ...]) -> Amount:
-    usd, tokens, requests = (value or 0 for value in sums)
-    return Amount(dollars_of(usd), tokens, requests)
-
-
-def _bury(connection: sqlite3.Connection, living: Living) -> None:
-    """Settle what dead processes left open: it may have run, so what was set aside for it stands."""
-    for (writer,) in connection.execute("SELECT DISTINCT writer FROM attempts WHERE settled IS NULL").fetchall():
-        if living.is_dead(writer):
-            connection.execute(
-                "UPDATE attempts SET settled = 'upper_bound', error = 'ProcessDied'"
-                " WHERE writer = ? AND settled IS NULL",
-                (writer,),
-            )
-
-
-def _pico(usd: Decimal) -> int:
-    return int((usd * PICO).to_integral_value(ROUND_UP))
-
-
-def dollars_of(pico: int) -> Decimal:
-    """The dollars of a stored figure."""
-    return Decimal(pico) / PICO
-
-
-__all__ = ["Book", "Health", "connect", "dollars_of"]
+__all__ = ["Book", "Health"]

@@ -179,7 +179,8 @@ class Budget:
 
 
 _ENTERED: ContextVar[tuple[Budget, ...]] = ContextVar("llmsdk_budgets", default=())
-_BOX: deque[tuple[tuple[Budget, ...], Amount, Amount, float]] = deque()
+_BOX: deque[tuple[Hold, Amount]] = deque()
+"""Holds that are released, and what was spent of each."""
 
 
 def entered() -> tuple[Budget, ...]:
@@ -187,8 +188,23 @@ def entered() -> tuple[Budget, ...]:
     return _ENTERED.get()
 
 
-def hold(budgets: Iterable[Budget], needed: Amount, at: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What is reserved in some budgets, each in its period of that time."""
+
+    budgets: tuple[Budget, ...]
+    periods: tuple[str, ...]
+    amount: Amount
+
+    def release(self, spent: Amount) -> None:
+        """It is settled with what was really spent. Once; returns at once."""
+        _BOX.append((self, spent))
+
+
+def hold(budgets: tuple[Budget, ...], needed: Amount, at: float) -> Hold:
     """Reserve an amount in all of them, or in none.
+
+    A period that has begun stays, also when the clock is set back: what is spent then counts there.
 
     Raises:
         BudgetExceeded: it would not fit into one.
@@ -201,19 +217,15 @@ def hold(budgets: Iterable[Budget], needed: Amount, at: float) -> None:
             budget.check(budget._spent, budget._reserved, needed)
         for budget in budgets:
             budget._reserved += needed
-
-
-def release(budgets: tuple[Budget, ...], held: Amount, spent: Amount, at: float) -> None:
-    """What was reserved ``at`` that time is settled with what was really spent."""
-    _BOX.append((budgets, held, spent, at))
+        return Hold(budgets, tuple(budget._period for budget in budgets), needed)
 
 
 def _take_in() -> None:
     while _BOX:
-        budgets, held, spent, at = _BOX.popleft()
-        for budget in budgets:
-            budget._reserved -= held
-            if budget.since(at) >= budget._period:  # of an earlier period nothing is left to count
+        held, spent = _BOX.popleft()
+        for budget, period in zip(held.budgets, held.periods, strict=True):
+            budget._reserved -= held.amount
+            if period == budget._period:  # of an earlier period nothing is left to count
                 budget._spent += spent
 
 

@@ -12,12 +12,13 @@ import time
 import weakref
 from collections import Counter, deque
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmsdk.accounting import budget as budgeting
 from llmsdk.accounting import sums as summing
-from llmsdk.accounting.budget import LOCK, Amount, Budget
+from llmsdk.accounting.budget import LOCK, NOTHING, Budget, Hold
 from llmsdk.accounting.sums import By, Facts, Sums
 from llmsdk.io import IO
 from llmsdk.results import Attempt, Settled
@@ -26,12 +27,11 @@ from llmsdk.types import Operation, Usage
 if TYPE_CHECKING:
     from llmsdk.accounting.book import Book
 
+UNUSED = Usage(0, 0, source="local")
 KEEP = 10_000
 """Settled rows that stay readable one by one. Sums are kept for all."""
 CHUNK = 1_000
 """Rows that are summed up at a time, when there are more than ``KEEP``. Pricing takes 0.1 ms a row."""
-
-_Held = tuple[tuple[Budget, ...], Amount]
 
 
 class Ledger:
@@ -45,7 +45,7 @@ class Ledger:
 
     def __init__(self, path: Path | None = None, budgets: tuple[Budget, ...] = ()) -> None:
         self._book = _book(path, budgets) if path is not None else None
-        self._open: dict[str, tuple[Attempt, _Held | None]] = {}
+        self._open: dict[str, tuple[Attempt, Hold | None]] = {}
         self._new: deque[Attempt] = deque()
         """Settled, and not in the sums yet."""
         self._rows: deque[Attempt] = deque()
@@ -88,7 +88,7 @@ class Ledger:
         """
         if len(self._new) + len(self._rows) >= KEEP + CHUNK:  # whoever reads `rows` moves them from one to the other
             await self._tidy(io)
-        number = f"{self._prefix}-{next(self._numbers)}"
+        number = self._number()
         row = Attempt(number, provider, model, operation, time.time(), bound.total_tokens, tags=tags, tariff=tariff)
         if key is not None:
             row = replace(row, idempotency_key=key)
@@ -98,18 +98,17 @@ class Ledger:
             await self._write(self._book, row, held, io)
         return row
 
-    async def _write(self, book: Book, row: Attempt, held: _Held, io: IO) -> None:
+    async def _write(self, book: Book, row: Attempt, held: Hold, io: IO) -> None:
         """Wait until the row stands in the file, so that not even a killed process has sent what nobody knows of."""
-        budgets, amount = held
         try:
-            await io.wait(book.open(row, amount))
+            await io.wait(book.open(row, held.amount))
         except BaseException:
             del self._open[row.id]
-            budgeting.release(budgets, amount, budgeting.NOTHING, row.at)
-            book.settle(replace(row, settled="none"), amount)  # it may have been written just before the wait was cut
+            held.release(NOTHING)
+            book.abandon(replace(row, settled="none"), held.amount)
             raise
 
-    async def _hold(self, row: Attempt, bound: Usage, budgets: tuple[Budget, ...], io: IO) -> _Held:
+    async def _hold(self, row: Attempt, bound: Usage, budgets: tuple[Budget, ...], io: IO) -> Hold:
         chosen = tuple(dict.fromkeys(budget for budget in budgets if budget.holds_for(row.tags)))
         shared = self._book.budgets if self._book is not None else ()
         every = (*chosen, *(budget for budget in shared if budget.holds_for(row.tags)))
@@ -119,8 +118,7 @@ class Ledger:
 
             await io.run(load)
         needed = budgeting.needed(every, row.operation, tariff, row.model, bound, row.at)
-        budgeting.hold(chosen, needed, row.at)
-        return chosen, needed
+        return budgeting.hold(chosen, needed, row.at)
 
     def settle(
         self,
@@ -132,8 +130,6 @@ class Ledger:
         first_token: float | None = None,
         error: str | None = None,
         queued: float = 0.0,
-        cached: bool = False,
-        saved: Usage | None = None,
     ) -> Attempt:
         """Close a row.
 
@@ -142,18 +138,40 @@ class Ledger:
         """
         done = Attempt(  # by hand: `replace` takes twice as long
             row.id, row.provider, row.model, row.operation, row.at, row.reserved,
-            settled, usage, seconds, first_token, error, row.tags, row.tariff, queued, cached, saved,
-            row.idempotency_key,
+            settled, usage, seconds, first_token, error, row.tags, row.tariff, queued,
+            idempotency_key=row.idempotency_key,
         )  # fmt: skip
         _, held = self._open.pop(row.id)
         if held is not None:
-            budgets, amount = held
-            spent = budgeting.used(amount, done.cost if amount.usd else None, settled, usage)
-            budgeting.release(budgets, amount, spent, row.at)
+            amount = held.amount
+            held.release(budgeting.used(amount, done.cost if amount.usd else None, settled, usage))
             if self._book is not None and row.id.startswith(self._prefix):  # a fork leaves its parent's rows alone
                 self._book.settle(done, amount)
         self._new.append(done)
         return done
+
+    def hit(
+        self,
+        provider: str,
+        model: str,
+        operation: Operation,
+        *,
+        saved: Usage | None,
+        tags: tuple[str, ...] = (),
+        tariff: str | None = None,
+    ) -> Attempt:
+        """A row for what came out of the cache. It used nothing, and no budget has to allow it."""
+        row = Attempt(
+            self._number(), provider, model, operation, time.time(), 0, "exact", UNUSED, 0.0,
+            tags=tags, tariff=tariff, cached=True, saved=saved,
+        )  # fmt: skip
+        if self._book is not None:
+            self._book.settle(row, NOTHING)
+        self._new.append(row)
+        return row
+
+    def _number(self) -> str:
+        return f"{self._prefix}-{next(self._numbers)}"
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -188,12 +206,22 @@ class Ledger:
         """Requests, tokens and cost of all settled attempts, in the file or since the client was made."""
         return next(iter(self.by()), Sums())
 
+    async def sums(self, *keys: By) -> tuple[Sums, ...]:
+        """The same as ``by``, for event loops: a file is read on a thread."""
+        if self._book is None:
+            return self.by(*keys)
+        from llmsdk.io.loop import LoopIO
+
+        return await LoopIO().run(partial(self.by, *keys))
+
     def by(self, *keys: By) -> tuple[Sums, ...]:
         """Requests, tokens and cost by ``"day"`` (UTC), ``"model"``, ``"provider"``, ``"operation"`` or ``"tag"``.
 
-        Of all that is in the file where there is one, else of what this client did.
+        Of all that is in the file where there is one, else of what this client did. Without keys it is one line of all,
+        or none. Waits for the disk where there is a file.
 
         Raises:
+            ConfigError: the file cannot be read.
             InputError: another key.
         """
         wanted = summing.checked(keys)
@@ -208,6 +236,21 @@ class Ledger:
     def trouble(self) -> str | None:
         """Why the file is not being written at present; calls go on without it. ``None``: all is well."""
         return self._book.health.trouble if self._book is not None else None
+
+    @property
+    def late(self) -> int:
+        """Rows that the file lacks until it can be written."""
+        return self._book.health.late if self._book is not None else 0
+
+    @property
+    def lost(self) -> int:
+        """Rows that the file will never have."""
+        return self._book.health.lost if self._book is not None else 0
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the file is not all that there was: it cannot be written at present, or it lacks rows."""
+        return bool(self.trouble or self.late or self.lost)
 
     def _read(self, book: Book, keys: tuple[By, ...]) -> tuple[Sums, ...]:
         from llmsdk.accounting import report

@@ -23,49 +23,61 @@ class Living:
 
     def __init__(self, path: Path, writer: int) -> None:
         self.writer: int = writer
-        self._path = path.with_name(f"{path.name}-writers")
+        place = path.with_name(f"{path.name}-writers")
         with _guard:
-            locks = _held.get(self._path)
-            if locks is None or locks.pid != os.getpid():  # a fork inherits the open file, but none of its locks
-                locks = _held[self._path] = _Locks(self._path)
+            locks = _held.get(place)
+            if locks is None or locks.is_of_another():
+                locks = _held[place] = _Locks(place)
             locks.take(writer)
+        self._locks = locks
 
     def is_dead(self, writer: int) -> bool:
         """Whether a writer has surely ended."""
         with _guard:
-            return _held[self._path].is_free(writer)
+            return self._locks.is_free(writer)
 
     def close(self) -> None:
         """Count as dead from now on."""
         with _guard:
-            locks = _held[self._path]
-            locks.give_back(self.writer)
-            if not locks.ours:
-                del _held[self._path]
-                os.close(locks.file)
+            self._locks.give_back(self.writer)
+            if not self._locks.ours:
+                self._locks.close()
 
 
 class _Locks:
     """The locks of this process in one file."""
 
     def __init__(self, path: Path) -> None:
-        self.pid: int = os.getpid()
-        self.file: int = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self.ours: set[int] = set()
+        self._path = path
+        self._pid = os.getpid()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def is_of_another(self) -> bool:
+        """Of the parent of a fork, which inherits the open file, but none of its locks; or the file is another one."""
+        try:
+            return self._pid != os.getpid() or not os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return True
 
     def take(self, writer: int) -> None:
         self.ours.add(writer)
-        _lock(self.file, writer)
+        _lock(self._file, writer)
 
     def is_free(self, writer: int) -> bool:
-        free = writer not in self.ours and _lock(self.file, writer)
+        free = writer not in self.ours and _lock(self._file, writer)
         if free:
-            _unlock(self.file, writer)
+            _unlock(self._file, writer)
         return free
 
     def give_back(self, writer: int) -> None:
         self.ours.discard(writer)
-        _unlock(self.file, writer)
+        _unlock(self._file, writer)
+
+    def close(self) -> None:
+        os.close(self._file)
+        if _held.get(self._path) is self:
+            del _held[self._path]
 
 
 try:

@@ -1,18 +1,16 @@
-"""Entries in a file of SQLite, which several processes may share. The standard library loads it at the first use."""
+"""Entries in a file of SQLite, which several processes may share."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import sqlite3
+from llmsdk.io.sqlite import Database, transaction
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS secret (value BLOB NOT NULL);
@@ -43,24 +41,22 @@ class SQLite:
     def __init__(self, path: str | Path, room: int) -> None:
         self._path = Path(path).expanduser()
         self._room = room
-        self._lock = threading.Lock()
-        self._open: tuple[int, sqlite3.Connection, bytes] | None = None
+        self._database = Database(self._path, self._prepare, patience=_SECONDS, rest=_REST)
+        self._secret = b""
         self._size = 0
-        self._rests = 0.0
         self._told = False
         self._closed = False
 
     @property
     def secret(self) -> bytes:
         """The secret of the file, made with it; empty where there is none."""
-        with self._lock, self._guarded():
-            return self._connection()[1]
+        with self._guarded(), self._opened():
+            return self._secret
         return b""
 
     def get(self, key: bytes) -> tuple[float, bytes] | None:
         """When it was written, by the wall clock, and the entry."""
-        with self._lock, self._guarded():
-            connection, _ = self._connection()
+        with self._guarded(), self._opened() as connection:
             row = connection.execute(
                 "SELECT at, CAST(entry AS BLOB), used FROM entries WHERE key = ?", (key,)
             ).fetchone()
@@ -75,8 +71,7 @@ class SQLite:
         """Keep an entry, at the cost of those that were not used for the longest time."""
         if len(entry) > self._room:
             return
-        with self._lock, self._guarded():
-            connection, _ = self._connection()
+        with self._guarded(), self._opened() as connection:
             row = (key, at, time.time(), len(entry), entry)
             connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", row)
             self._size += len(entry)
@@ -85,64 +80,45 @@ class SQLite:
 
     def remove(self, key: bytes) -> None:
         """Forget an entry."""
-        with self._lock, self._guarded():
-            self._connection()[0].execute("DELETE FROM entries WHERE key = ?", (key,))
+        with self._guarded(), self._opened() as connection:
+            connection.execute("DELETE FROM entries WHERE key = ?", (key,))
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._closed = True
-            if self._open is not None and self._open[0] == os.getpid():
-                self._open[1].close()
-            self._open = None
+        self._closed = True
+        self._database.close()
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
+    @contextmanager
     def _guarded(self) -> Iterator[None]:
         """Whatever is wrong with the file is a miss, and so is all that is asked in the seconds after it."""
-        import sqlite3
-
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            if time.time() >= self._rests:
-                self._rests = time.time() + _REST
             if not self._told:
                 self._told = True
                 # by its name: the text of an error of SQLite may quote a reply
                 what = getattr(error, "sqlite_errorname", None) or getattr(error, "strerror", None) or "damaged"
                 warnings.warn(f"the cache {self._path} cannot be used: {what}", UserWarning, stacklevel=5)
 
-    def _connection(self) -> tuple[sqlite3.Connection, bytes]:
-        import sqlite3
-
-        if self._closed or time.time() < self._rests:
-            raise OSError("it is closed" if self._closed else "it is left alone for a while")
-        if self._open is None or self._open[0] != os.getpid():  # a forked child opens the file for itself
+    def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
+        if self._closed:
+            raise OSError("it is closed")
+        if self._database.identity is None:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.touch(mode=0o600)
-            connection = sqlite3.connect(self._path, timeout=_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                self._open = os.getpid(), connection, self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return self._open[1], self._open[2]
+        return self._database.connection()
 
-    def _prepare(self, connection: sqlite3.Connection) -> bytes:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        row = connection.execute("SELECT value FROM secret").fetchone()
-        if row is None:
-            row = (os.urandom(32),)
-            connection.execute("INSERT INTO secret VALUES (?)", row)
-        self._size = self._sum(connection)
-        connection.execute("COMMIT")
-        return bytes(row[0])
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            row = connection.execute("SELECT value FROM secret").fetchone()
+            if row is None:
+                row = (os.urandom(32),)
+                connection.execute("INSERT INTO secret VALUES (?)", row)
+            self._size = self._sum(connection)
+        self._secret = bytes(row[0])
 
     def _sum(self, connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT coalesce(sum(size), 0) FROM entries").fetchone()[0])

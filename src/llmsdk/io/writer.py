@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,8 +18,9 @@ MOST = 256
 AT_EXIT = 5.0
 """Seconds that the end of the process waits for what is left."""
 
-Begin = Callable[[], AbstractContextManager[Callable[[Sequence[T]], None]]]
-"""Opens what the work needs, on the thread that does it, and gives the work."""
+Begin = Callable[[], AbstractContextManager[Callable[[Sequence[T]], float | None]]]
+"""Opens what the work needs, on the thread that does it, and gives the work. That takes what there is, which may be
+nothing, and says in how many seconds it wants to be called again even if nothing comes."""
 
 
 class Writer(Generic[T]):
@@ -77,20 +79,22 @@ class Writer(Generic[T]):
 
 def _run(queue: SimpleQueue[Any], begin: Begin[Any]) -> None:
     with begin() as work:
-        ended = False
+        ended, again = False, None
         while not ended:
-            items, done = _waiting(queue)
+            items, done = _waiting(queue, again)
             ended = None in items
-            if real := [item for item in items if item is not None]:
-                work(real)
+            again = work([item for item in items if item is not None])
             for future in done:
                 future.set_result(None)
 
 
-def _waiting(queue: SimpleQueue[Any]) -> tuple[list[Any], Sequence[Future[None]]]:
-    """Everything that waits, up to the first flush; at least one item."""
+def _waiting(queue: SimpleQueue[Any], patience: float | None) -> tuple[list[Any], Sequence[Future[None]]]:
+    """Everything that waits, up to the first flush; nothing only if nothing came for so long."""
     items: list[Any] = []
-    item = queue.get()
+    try:
+        item = queue.get(timeout=patience)
+    except Empty:
+        return items, ()
     while not isinstance(item, Future):
         items.append(item)
         if len(items) >= MOST:
@@ -107,6 +111,8 @@ def _stop(queue: SimpleQueue[Any], thread: threading.Thread, pid: int) -> None:
         queue.put(None)
         if thread is not threading.current_thread():
             thread.join(AT_EXIT)
+            if thread.is_alive():
+                warnings.warn(f"{thread.name} could not write all that was left in {AT_EXIT:g} s", stacklevel=2)
 
 
 __all__ = ["Begin", "Writer"]

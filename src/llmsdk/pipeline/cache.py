@@ -15,8 +15,6 @@ from llmsdk.types import Event, Usage
 
 GOOD = frozenset({"stop", "length", "tool_call"})
 """How a reply that is worth keeping ends."""
-NOTHING = Usage(0, 0, source="local")
-"""What a hit uses."""
 
 
 def cache(handler: Handler) -> Handler:
@@ -40,7 +38,7 @@ async def _cached(handler: Handler, call: Call, kept: Cache, asked: Asked) -> As
     found = await kept.find(asked, call.caching.ttl, call.io)
     if found is not None:
         reply = call.reply = Reply()
-        await _note(call, found)
+        _note(call, found)
         for event in found:
             reply.add(event)
             call.delivered = call.delivered or is_content(event)
@@ -65,12 +63,9 @@ def _good(reply: Reply) -> bool:
     return all(choice.finish_reason in GOOD for choice in choices) and bool(choices or reply.output is not None)
 
 
-async def _note(call: Call, found: Sequence[Event]) -> None:
-    """A row for what was not asked: it used nothing, and says what the reply took when it was made."""
+def _note(call: Call, found: Sequence[Event]) -> None:
+    """A row for what was not asked, which says what the reply took when it was made."""
     saved = next((event for event in reversed(found) if isinstance(event, Usage)), None)
     tariff = getattr(call.provider, "tariff", None)
     name, model = call.provider.name, call.request.model
-    row = await call.ledger.reserve(
-        name, model, call.operation, bound=NOTHING, io=call.io, tags=call.tags, tariff=tariff
-    )
-    call.attempts.append(call.ledger.settle(row, "exact", NOTHING, seconds=0.0, cached=True, saved=saved))
+    call.attempts.append(call.ledger.hit(name, model, call.operation, saved=saved, tags=call.tags, tariff=tariff))
