@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from llmsdk.errors import ConfigError
 
@@ -132,6 +131,8 @@ def _read(store: Path) -> dict[str, str]:
 
 
 def _write(store: Path, entries: Mapping[str, str]) -> None:
+    from tempfile import NamedTemporaryFile
+
     with NamedTemporaryFile("w", dir=store.parent, encoding="utf-8", delete=False) as file:
         json.dump(dict(entries), file, indent=1)
     Path(file.name).replace(store)

@@ -77,6 +77,12 @@ def test_importing_opens_no_socket_and_no_file_of_the_user(program: str, tmp_pat
     assert strange(seen["opened"]) == []
 
 
+def test_making_a_client_loads_nothing_that_only_some_need(tmp_path: Path) -> None:
+    some = {"pydantic", "annotated_types", "importlib.metadata", "tomllib", "difflib", "email.utils"}
+    program = f'{NAMES}; Client("openai:gpt-x", api_key="sk-x")'
+    assert set(watch(program, tmp_path)["modules"]) & some == set()
+
+
 @pytest.mark.parametrize("program", [HOSTED, LOCAL])
 def test_making_a_client_opens_no_socket_and_loads_nothing_heavy(program: str, tmp_path: Path) -> None:
     seen = watch(program, tmp_path)

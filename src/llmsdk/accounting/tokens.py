@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from llmsdk.types import Media, Message, Part, Reasoning, Request, Text, TokenCount, ToolCall, ToolResult, Usage
 
@@ -27,7 +28,7 @@ OUTPUT = 4096
 _MEDIA_BOUND = 4 * PER_MEDIA
 
 _LATIN = r"[A-Za-z\u00c0-\u024f]+"
-_RUN = re.compile(
+_RUN = (
     rf"({_LATIN})|([0-9]+)|([\u3400-\u9fff\uf900-\ufaff]+)|([\u3040-\u30ff\uac00-\ud7af]+)"
     # vowel signs and accents count as letters, which Python's \w does not say of all
     r"|((?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u109f\u1780-\u17d3])+)"
@@ -75,11 +76,17 @@ def margin(text: str) -> float:
     return HAN_MARGIN if len(_HAN_LETTER.findall(start)) * 10 > len(start) else MARGIN
 
 
+@cache
+def _runs() -> re.Pattern[str]:
+    """Compiled when it is first needed: that takes milliseconds."""
+    return re.compile(_RUN)
+
+
 def _tokens(text: str) -> float:
     words = len(re.findall(_LATIN, text))
     more = _FOREIGN if len(_ACCENTED.findall(text)) > _ACCENTS * words else _ENGLISH
     total = float(words)
-    for latin, digits, han, kana, other, space, marks, emoji, _ in _RUN.findall(text):
+    for latin, digits, han, kana, other, space, marks, emoji, _ in _runs().findall(text):
         if latin:
             total += more * max(0, len(latin) - _PLAIN_LETTERS)
         elif digits:

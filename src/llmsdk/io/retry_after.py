@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 MAX_TEXT = 64
 """Characters of a value that is looked at; no duration is longer."""
@@ -99,6 +98,8 @@ def _number(text: str) -> float | None:
 
 def _date(text: str) -> float | None:
     """Seconds since the epoch of an HTTP date or an RFC 3339 time."""
+    from email.utils import parsedate_to_datetime  # slow to import, and few hosts say a date
+
     try:
         date = datetime.fromisoformat(text) if text[:4].isdecimal() else parsedate_to_datetime(text)
         return date.timestamp()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -101,7 +100,9 @@ def _hint(tag: str) -> str:
     by_name = {name.lower(): code for code, name in NAMES.items()} | {
         name.lower(): tag for tag, name in reversed(VARIANTS.items())
     }
-    if close := difflib.get_close_matches(text.lower(), by_name, n=1, cutoff=0.8):
+    from difflib import get_close_matches
+
+    if close := get_close_matches(text.lower(), by_name, n=1, cutoff=0.8):
         found = _TAG.fullmatch(by_name[close[0]])
         assert found
         return f'Did you mean "{_spell(found)}" ({close[0].title()})?'
