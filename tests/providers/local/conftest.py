@@ -51,7 +51,7 @@ def fresh() -> Iterator[Callable[..., Local]]:
     made: list[Local] = []
 
     def make(**settings: object) -> Local:
-        made.append(Local("local", Local.Settings.model_validate({"threads": 1, **settings})))
+        made.append(Local("local", Local.Settings(**{"threads": 1, **settings})))
         return made[-1]
 
     yield make

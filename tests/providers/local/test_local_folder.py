@@ -239,7 +239,7 @@ def test_an_index_without_a_map(folder: Path) -> None:
 )
 def test_settings_that_mean_nothing(settings: dict[str, str], word: str) -> None:
     with pytest.raises(ConfigError, match=word):
-        Local("local", Local.Settings.model_validate(settings))
+        Local("local", Local.Settings(**settings))
 
 
 @pytest.mark.parametrize("library", ["torch", "transformers"])
