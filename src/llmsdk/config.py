@@ -27,7 +27,7 @@ from llmsdk.errors import ConfigError, InputError
 from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
-from llmsdk.options import TEXT, CallSettings, call_settings, request_fields
+from llmsdk.options import ALIAS, TEXT, CallSettings, call_settings, request_fields
 from llmsdk.pipeline import CachePolicy, RetryPolicy
 from llmsdk.secret import kept
 from llmsdk.settings import Settings, did_you_mean, keys, nearest, placed, setting, unknown, validated
@@ -95,7 +95,7 @@ def _unlimited(value: float | None) -> float | None:
 
 
 _RETRY, _TIMEOUTS, _CACHE, _CIRCUIT = RetryPolicy(), Timeouts(), CachePolicy(), CircuitPolicy()
-FOR_ALIASES = (TEXT | {"reasoning", "restart"}) - {"extra", "idempotency_key", "n", "echo"}
+FOR_ALIASES = (TEXT | {"reasoning"} | ALIAS) - {"extra", "idempotency_key", "n", "echo"}
 """The options that an alias may set."""
 
 
@@ -383,7 +383,7 @@ def _options(key: Key, table: dict[str, Any], source: str) -> dict[str, Any]:
         table["logit_bias"] = {int(k) if str(k).isdecimal() else k: value for k, value in bias.items()}
     try:
         request_fields(table)
-        call_settings({name: table[name] for name in table if name == "restart"}, CallSettings())
+        call_settings({name: table[name] for name in ALIAS & table.keys()}, CallSettings())
     except InputError as error:
         raise ConfigError(f"{placed(source, key)}: {error.message}", hint=error.hint, key=".".join(key)) from error
     return table

@@ -26,6 +26,7 @@ from llmsdk.limits import Limiter, Limits, shared
 from llmsdk.pipeline import Bound, Handler, Tracer, compose
 from llmsdk.pipeline.attempt import attempt
 from llmsdk.pipeline.cache import cache
+from llmsdk.pipeline.hedge import hedge
 from llmsdk.pipeline.limits import limits
 from llmsdk.pipeline.line import Line
 from llmsdk.pipeline.retry import retry
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Result)
 
-PIPELINE: Handler = compose([trace, cache, retry, limits], attempt)
+PIPELINE: Handler = compose([trace, cache, retry, hedge, limits], attempt)
 NO_MODEL = """\
 Name one in the call (model="local:pocket"), when making the client (Client("local:pocket")), \
 or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
@@ -213,8 +214,7 @@ class Core:
         provider = self.shared.registry.provider(target.provider_name)
         unfit = {"echo"} if plan.verb in ("complete", "chat") else MANY_TEXTS
         chosen = {**opts.checked(target.options), **fields}
-        if settings.restart is None and "restart" in target.options:
-            settings = replace(settings, restart=target.options["restart"])
+        settings = opts.of_alias(settings, target.options)
         return Line(
             provider=provider,
             model=target.model,

@@ -48,10 +48,10 @@ class Quota:
         self.left: int = FULL
         self._lock = threading.Lock()
 
-    def take(self, cost: int) -> bool:
-        """Whether there was enough."""
+    def take(self, cost: int, *, leave: int = 0) -> bool:
+        """Whether there was enough, with so much ``left`` for others."""
         with self._lock:
-            if self.left < cost:
+            if self.left - cost < leave:
                 return False
             self.left -= cost
             return True
@@ -175,4 +175,4 @@ ACCOUNTS: Accounts[Health] = Accounts()
 """The health of each account: the same for all clients of the process."""
 
 
-__all__ = ["ACCOUNTS", "FULL", "Circuit", "CircuitPolicy", "Health", "Quota", "is_alive", "price"]
+__all__ = ["ACCOUNTS", "FULL", "RETRY", "Circuit", "CircuitPolicy", "Health", "Quota", "is_alive", "price"]

@@ -30,6 +30,9 @@ class Defaults(TypedDict, total=False):
     """How many attempts in all, or a mapping with ``attempts``, ``base``, ``cap``, ``unknown`` and ``patience``."""
     retry_unknown: bool
     """Also retry what may have run, and so may be billed twice."""
+    hedge: float | None
+    """Seconds without any content after which the same is asked a second time, beside the first. The one that brings
+    something first goes on; both may be billed."""
     restart: bool
     """Ask the next model of an alias also where a reply broke off after its first piece; a stream has a ``Reset``."""
     budget: Budget | float | None
@@ -105,9 +108,11 @@ class ClientOptions(Defaults, total=False):
 
 HOST = ("api_key", "base_url", "http_client")
 """Where the client's own provider is."""
-CALL = frozenset(
-    {"model", "timeout", "deadline", "retry", "retry_unknown", "restart", "budget", "cache", "tags", "on_unsupported"}
-)
+ALIAS = frozenset({"hedge", "restart"})
+"""Settings of a call that an alias may have."""
+CALL = ALIAS | {
+    "model", "timeout", "deadline", "retry", "retry_unknown", "budget", "cache", "tags", "on_unsupported",
+}  # fmt: skip
 BATCH = frozenset({"errors", "concurrency", "progress"})
 TEXT = frozenset(Options.__annotations__) - CALL - BATCH
 CHAT = frozenset(ChatOptions.__annotations__) - frozenset(Options.__annotations__)
@@ -121,6 +126,8 @@ class CallSettings:
     """Seconds from now."""
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    hedge: float | None = None
+    """Seconds without content after which to ask a second time; 0 is never, ``None`` as the alias says."""
     restart: bool | None = None
     """Whether to go on with the next model after content; ``None`` as the alias says."""
     budgets: tuple[Budget, ...] = ()
@@ -175,8 +182,6 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
         changes["timeouts"] = _timeouts(options["timeout"], base.timeouts)
     if "retry" in options or "retry_unknown" in options:
         changes["retry"] = _retry(options, base.retry)
-    if "restart" in options:
-        changes["restart"] = _boolean("restart", options["restart"])
     if options.get("budget") is not None:
         changes["budgets"] = (*base.budgets, Budget.of(options["budget"]))
     if "cache" in options:
@@ -186,8 +191,24 @@ def call_settings(options: Mapping[str, Any], base: CallSettings) -> CallSetting
     for name, allowed in (("on_unsupported", ("raise", "warn", "drop")), ("errors", ("raise", "return"))):
         if name in options:
             changes[name] = _one_of(name, options[name], allowed)
-    changes |= _of_batches(options)
+    changes |= _of_aliases(options) | _of_batches(options)
     return replace(base, **changes) if changes else base
+
+
+def _of_aliases(options: Mapping[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if "hedge" in options:
+        after = options["hedge"]
+        changes["hedge"] = 0.0 if after is None else _number("hedge", after, above=0)
+    if "restart" in options:
+        changes["restart"] = _boolean("restart", options["restart"])
+    return changes
+
+
+def of_alias(settings: CallSettings, options: Mapping[str, Any]) -> CallSettings:
+    """``settings`` with those of an alias under them."""
+    unset = {name for name in ALIAS & options.keys() if getattr(settings, name) is None}
+    return replace(settings, **{name: options[name] for name in unset}) if unset else settings
 
 
 def _of_batches(options: Mapping[str, Any]) -> dict[str, Any]:

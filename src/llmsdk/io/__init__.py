@@ -6,10 +6,10 @@ runs on asyncio or trio, ``FakeIO`` has a virtual clock, and ``portal`` lends a 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from llmsdk.errors import DeadlineExceeded, TimedOut
 
@@ -193,7 +193,7 @@ class IO(Protocol):
         """Seconds on a monotonic clock."""
         ...
 
-    def within(self, clock: Clock) -> Self:
+    def within(self, clock: Clock) -> IO:
         """The same face, bound to ``clock``."""
         ...
 
@@ -221,5 +221,17 @@ class IO(Protocol):
         """Run blocking work without blocking a loop."""
         ...
 
+    def racing(self, make: Callable[[Racing], AsyncIterator[T]]) -> AsyncIterator[T]:
+        """The items of ``make(io)``, whose ``io`` can ``race``. Closed early, it returns when ``make`` has ended."""
+        ...
 
-__all__ = ["IO", "Clock", "HTTPReply", "HTTPRequest", "Phase", "Timeouts", "TransportOptions", "closing"]
+
+class Racing(IO, Protocol):
+    """A face on which one thing that waits can be given up for another."""
+
+    async def race(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, bool]]]) -> None:
+        """Run jobs at once. As soon as one returns true, or raises, the others are cancelled."""
+        ...
+
+
+__all__ = ["IO", "Clock", "HTTPReply", "HTTPRequest", "Phase", "Racing", "Timeouts", "TransportOptions", "closing"]

@@ -86,7 +86,10 @@ def _check(client: Any, loop: bool) -> None:
         raise ConfigError(f"http_client is a {type(client).__name__}, not an httpx2 or httpx client")
     if inspect.iscoroutinefunction(method) != loop:
         kind = "AsyncClient" if loop else "Client"
-        raise ConfigError(f"http_client has the other kind of methods; give llmsdk's {kind} an httpx2.{kind}")
+        hint = "With hedge= the blocking client asks over a loop too: leave that out, or http_client." if loop else ""
+        raise ConfigError(
+            f"http_client has the other kind of methods; give llmsdk's {kind} an httpx2.{kind}", hint=hint
+        )
 
 
 def _before_sending(error: Exception) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from llmsdk.errors import ResponseTooLarge
-from llmsdk.io import Clock, HTTPReply, HTTPRequest
+from llmsdk.io import Clock, HTTPReply, HTTPRequest, Racing
 
 T = TypeVar("T")
 
@@ -88,6 +88,15 @@ class FakeIO:
 
     async def run(self, work: Callable[[], T]) -> T:
         return work()
+
+    def racing(self, make: Callable[[Racing], AsyncIterator[T]]) -> AsyncIterator[T]:
+        return make(self)
+
+    async def race(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, bool]]]) -> None:
+        """One after the other, since nothing here runs meanwhile."""
+        for job in jobs:
+            if await job():
+                return
 
 
 class World:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from llmsdk.io import Clock, HTTPReply, HTTPRequest, wakeups
+from llmsdk.io import Clock, HTTPReply, HTTPRequest, Racing, wakeups
 from llmsdk.io.pools import Pools
 
 T = TypeVar("T")
@@ -94,6 +94,29 @@ class LoopIO:
         import anyio
 
         return await anyio.to_thread.run_sync(work)
+
+    def racing(self, make: Callable[[Racing], AsyncIterator[T]]) -> AsyncIterator[T]:
+        return make(self)
+
+    async def race(self, jobs: Sequence[Callable[[], Coroutine[Any, Any, bool]]]) -> None:
+        import anyio
+
+        errors: list[Exception] = []
+        async with anyio.create_task_group() as group:
+
+            async def work(job: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+                over = True
+                try:
+                    over = await job()
+                except Exception as error:  # noqa: BLE001 - the first one is raised below, without a group around it
+                    errors.append(error)
+                if over:
+                    group.cancel_scope.cancel()
+
+            for job in jobs:
+                group.start_soon(work, job)
+        if errors:
+            raise errors[0]
 
 
 def is_asyncio() -> bool:

@@ -13,8 +13,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from llmsdk.errors import ClientClosed
-from llmsdk.io import IO, Clock, closing
+from llmsdk.errors import ClientClosed, DeadlineExceeded
+from llmsdk.io import IO, Clock, Racing, closing
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -27,6 +27,8 @@ R = TypeVar("R")
 
 ROOM = 256
 """Items that may wait in a feed before its source is held up."""
+PATIENCE = 5.0
+"""Seconds that whoever leaves waits at most for the source to end."""
 
 
 class PortalThread:
@@ -35,7 +37,13 @@ class PortalThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: tuple[BlockingPortal, AbstractContextManager[BlockingPortal]] | None = None
+        self._thread: int | None = None
         self._closed = False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this very thread is asked."""
+        return self._thread == threading.get_ident()
 
     def start(self, work: Callable[..., Awaitable[T]], *args: Any) -> Future[T]:
         """Run ``work`` as a task of the loop. Cancelling the future cancels the task.
@@ -51,6 +59,7 @@ class PortalThread:
 
                 manager = start_blocking_portal("asyncio", name="llmsdk-portal")
                 self._running = (manager.__enter__(), manager)
+                self._thread = self._running[0].call(threading.get_ident)
             return self._running[0].start_task_soon(work, *args)
 
     def close(self) -> None:
@@ -72,18 +81,23 @@ class Portal:
         self._pools = pools
         self._thread = thread
 
-    def bridge(self, invoke: Callable[[R, IO], AsyncIterator[T]]) -> Callable[[R, IO], AsyncGenerator[T]]:
+    def bridge(self, invoke: Callable[[R, IO], AsyncIterator[T]]) -> Callable[[R, IO], AsyncIterator[T]]:
         """``invoke`` as a function of the same kind whose stream runs on the portal's loop."""
 
-        def bridged(request: R, io: IO) -> AsyncGenerator[T]:
+        def bridged(request: R, io: IO) -> AsyncIterator[T]:
+            if self._thread.is_current:
+                return invoke(request, io)
             return self.iterate(lambda inner: invoke(request, inner), io)
 
         return bridged
 
-    async def iterate(self, make: Callable[[IO], AsyncIterator[T]], io: IO) -> AsyncGenerator[T]:
+    async def iterate(
+        self, make: Callable[[Racing], AsyncIterator[T]], io: IO, *, ended: bool = False
+    ) -> AsyncGenerator[T]:
         """The items of ``make(io of the portal)``. Each wait is ``io.wait``, so ``io``'s clock bounds it.
 
-        Closing it early cancels the source. An error of the source is raised here.
+        Closing it early cancels the source, and with ``ended`` waits until that has come to its end. An error of the
+        source is raised here.
         """
         feed: Feed[T] = Feed()
         inner = self._inner(io.clock)
@@ -98,13 +112,16 @@ class Portal:
                 await io.wait(more)
         finally:
             task.cancel()
+            if ended and not self._thread.is_current:  # as where the collector of garbage closes it
+                with contextlib.suppress(DeadlineExceeded):
+                    await io.within(Clock(io.now, deadline=io.now() + PATIENCE)).wait(feed.over)
         feed.check()
 
     async def call(self, work: Callable[[IO], Awaitable[T]], io: IO) -> T:
         """The result of ``work(io of the portal)``, awaited on its loop; such as a provider's ``aclose``."""
         return await io.wait(self._thread.start(work, self._inner(io.clock)))
 
-    def _inner(self, clock: Clock | None) -> IO:
+    def _inner(self, clock: Clock | None) -> Racing:
         from llmsdk.io.loop import LoopIO
 
         return LoopIO(self._pools, clock)
@@ -114,6 +131,8 @@ class Feed(Generic[T]):
     """Items on their way from the portal's thread to the caller's."""
 
     def __init__(self) -> None:
+        self.over: Future[None] = Future()
+        """Done when there will be no more items, taken or not."""
         self._lock = threading.Lock()
         self._items: list[T] = []
         self._ended = False
@@ -136,6 +155,7 @@ class Feed(Generic[T]):
             self._ended, self._error = True, error
             more, self._more = self._more, None
         _fulfil(more)
+        _fulfil(self.over)
 
     def take(self) -> tuple[list[T], Future[None] | None]:
         """All items there are, and what to wait for to get more: ``None`` at the end."""
@@ -160,7 +180,7 @@ def _fulfil(future: Future[None] | None) -> None:
             future.set_result(None)
 
 
-async def _pump(make: Callable[[IO], AsyncIterator[T]], io: IO, patient: IO, feed: Feed[T]) -> None:
+async def _pump(make: Callable[[Racing], AsyncIterator[T]], io: Racing, patient: IO, feed: Feed[T]) -> None:
     try:
         source = make(io)
         async with closing(source):

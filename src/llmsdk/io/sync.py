@@ -7,11 +7,11 @@ import contextvars
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from llmsdk.io import Clock, HTTPReply, HTTPRequest
+from llmsdk.io import Clock, HTTPReply, HTTPRequest, Racing
 from llmsdk.io.drive import drive
 from llmsdk.io.pools import Pools
 
@@ -61,6 +61,10 @@ class SyncIO:
 
     async def run(self, work: Callable[[], T]) -> T:
         return work()
+
+    def racing(self, make: Callable[[Racing], AsyncIterator[T]]) -> AsyncIterator[T]:
+        """On the portal's loop: a thread that blocks in a socket is not to be had back, a task is."""
+        return self.pools.portal.iterate(make, self, ended=True)
 
 
 class _Threads:

@@ -1,6 +1,6 @@
 """What stands between a verb and a provider: middleware, each a function from handler to handler.
 
-    trace > cache > retry > limits > attempt > provider
+    trace > cache > retry > hedge > limits > attempt > provider
 
 A handler turns a ``Call`` into events. ``retry`` is the only place that decides whether something is asked again,
 ``attempt`` the only one that writes the ledger. The deadline is no layer: ``Clock`` holds it below every wait, and
@@ -98,11 +98,19 @@ class Call:
     """What ``invoke`` takes besides the request, where a reply may be kept."""
     cache: Cache | None = None
     caching: CachePolicy = CachePolicy()
+    hedge: float = 0.0
+    """Seconds without content after which the same is asked a second time; 0 is never."""
     limiter: Limiter | None = None
+    patient: bool = True
+    """It waits for its turn. Else it goes only where there is room at once."""
     queued: float = 0.0
     """Seconds that the latest attempt waited for its turn."""
     heard: Callable[[Mapping[str, str]], None] | None = None
     """What the clock of the latest attempt is to call with the headers of its reply."""
+    began: float | None = None
+    """When the latest attempt began; known once it has its row, and is about to be sent."""
+    row: Attempt | None = None
+    """The settled row of the latest attempt, if it came to one."""
     attempts: list[Attempt] = field(default_factory=list)
     """Settled rows, shared with the other steps of the same task."""
     reply: Reply = field(default_factory=Reply)

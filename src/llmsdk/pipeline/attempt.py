@@ -46,6 +46,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
     row = await _reserved(call, clock)
+    call.began = clock.started
     span = _span(call) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None
@@ -86,6 +87,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
             error=type(failure).__name__ if failure else None,
             queued=call.queued,
         )
+        call.row = done
         call.attempts.append(done)
         call.health.settle(None if clock.content else failure, call.circuit, clock.now)
         if span:

@@ -13,6 +13,7 @@ from llmsdk.accounting.tokens import bound
 from llmsdk.io import closing
 from llmsdk.limits import Cost, Limiter, Size
 from llmsdk.pipeline import Call, Handler
+from llmsdk.results import Attempt
 from llmsdk.types import Event, Request
 
 BYTES = 4
@@ -29,9 +30,10 @@ def limits(handler: Handler) -> Handler:
 
 
 async def _limited(handler: Handler, call: Call, limiter: Limiter) -> AsyncIterator[Event]:
-    began, rows = call.io.now(), len(call.attempts)
-    leave = await limiter.enter(call.request.model, partial(size, call.request), call.io, call.deadline)
-    call.queued, call.heard = call.io.now() - began, leave.hear
+    began = call.io.now()
+    until = call.deadline if call.patient else began
+    leave = await limiter.enter(call.request.model, partial(size, call.request), call.io, until)
+    call.queued, call.heard, call.row = call.io.now() - began, leave.hear, None
     failure: BaseException | None = None
     try:
         async with closing(handler(call)) as events:
@@ -41,7 +43,7 @@ async def _limited(handler: Handler, call: Call, limiter: Limiter) -> AsyncItera
         failure = error
         raise
     finally:
-        leave.give_back(failure, _used(call) if len(call.attempts) > rows else 0)
+        leave.give_back(failure, 0 if call.row is None else _used(call.row))
 
 
 def size(request: Request) -> Size:
@@ -51,9 +53,8 @@ def size(request: Request) -> Size:
     return Size(Cost.one(prompt, reply), Cost.one(prompt // BYTES, reply))
 
 
-def _used(call: Call) -> int | None:
-    """Tokens that the latest attempt took, where it is known."""
-    row = call.attempts[-1]
+def _used(row: Attempt) -> int | None:
+    """Tokens that an attempt took, where it is known."""
     if row.settled == "none":
         return 0
     return row.usage.total_tokens if row.usage is not None and row.settled != "upper_bound" else None

@@ -227,6 +227,7 @@ class Line:
             given=given,
             cache=self.cache,
             caching=self.settings.cache,
+            hedge=self.settings.hedge or 0.0,
             limiter=self.limiter,
             attempts=self.attempts,
         )
