@@ -52,11 +52,9 @@ class Chancy(FaultServer):
         if self.chance.random() >= self.faulty:
             return faults.slow(self.chance.random() * self.delay) if self.delay else Fault()
         after = self.chance.randint(1, 900)
-        # None that ends a connection before any byte: on one that was used before, that is taken for its having been
-        # closed while idle, when nothing ran, and the request is sent again.
         kinds = (
             faults.reset(after=after), faults.close(after=after), faults.cut(after), faults.status(500),
-            faults.garbage(), faults.says(b"<html>"),
+            faults.garbage(), faults.says(b"<html>"), faults.close(), faults.reset(),
         )  # fmt: skip
         return self.chance.choice(kinds)
 

@@ -235,7 +235,7 @@ class Disconnected(Transient):
 
     sent = True
     stale: bool = False
-    """A reused connection that closed before a byte came back: the server had already hung up, nothing ran."""
+    """A reused connection broke before all of the request was out, or under one that costs nothing: nothing ran."""
 
 
 class TimedOut(Transient):

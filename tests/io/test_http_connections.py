@@ -9,6 +9,8 @@ import gc
 import os
 import random
 import socket
+import ssl
+import struct
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +22,7 @@ import pytest
 from wire import Peer, ask, clean, echo, post, proxy, timed
 
 from llmsdk.errors import ClientClosed, ConnectFailed, Disconnected
-from llmsdk.io import HTTPRequest, closing, origin, protocol
+from llmsdk.io import HTTPRequest, closing, dial, origin, protocol, streams
 from llmsdk.io.drive import Steps, drive
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.pools import Pools
@@ -76,26 +78,183 @@ def test_a_connection_that_the_server_closed_is_not_used_again(face: Any, serve:
     face(scenario)
 
 
-def test_a_connection_that_closes_under_the_request_is_stale(face: Any, serve: Any) -> None:
-    """The server hangs up at the very moment the second request arrives: nothing ran."""
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_F004_a_used_connection_that_closes_under_a_request_may_have_run_it(face: Any, serve: Any, method: str) -> None:
+    """The server hangs up once the second request has come: what only asks for something may be sent again."""
 
     def handler(peer: Peer) -> None:
         asked = peer.request()
         assert asked
         peer.reply(asked.body)
-        peer.sock.recv(1)
+        peer.request()
 
     server = serve(handler)
 
     async def scenario(io: Any) -> Disconnected:
         await ask(io, post(server.url))
         with pytest.raises(Disconnected) as caught:
-            await ask(io, post(server.url))
+            await ask(io, HTTPRequest(method, server.url, []))
         return caught.value
 
     error = face(scenario)
-    assert (error.stale, error.sent) == (True, True)
+    assert (error.stale, error.sent) == (method == "GET", True)
     assert clean(error)
+
+
+@pytest.mark.parametrize("reused", [True, False])
+def test_F004_a_request_that_did_not_get_out_whole_did_not_run(
+    face: Any, serve: Any, monkeypatch: pytest.MonkeyPatch, reused: bool
+) -> None:
+    """The connection is dead when the request is written, as if it had died in the moment before."""
+    dead = threading.Event()
+
+    def handler(peer: Peer) -> None:
+        if reused:
+            asked = peer.request()
+            assert asked
+            peer.reply(asked.body)
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.sock.close()
+        time.sleep(0.02)  # until its word has come
+        dead.set()
+
+    server = serve(handler)
+    for kind in (dial.Blocking, protocol.Connection, streams.Direct):
+        monkeypatch.setattr(kind, "stale", lambda stream: False)
+    opened = origin.Origin._connect
+
+    async def connect(self: Any, limit: Any) -> Any:
+        stream = await opened(self, limit)
+        if not reused:
+            dead.wait(5)
+        return stream
+
+    monkeypatch.setattr(origin.Origin, "_connect", connect)
+
+    async def scenario(io: Any) -> Any:
+        if reused:
+            await ask(io, post(server.url))
+            dead.wait(5)
+        with pytest.raises((Disconnected, ConnectFailed)) as caught:
+            await ask(io, post(server.url, b"x" * 2_000_000))
+        return caught.value
+
+    error = face(scenario)
+    assert (getattr(error, "stale", False), error.sent) == (reused, False)
+    assert len(server.requests) == int(reused)
+
+
+def test_F007_what_comes_on_an_idle_connection_is_no_reply(face: Any, serve: Any) -> None:
+    said = threading.Event()
+
+    def handler(peer: Peer) -> None:
+        while asked := peer.request():
+            peer.reply(asked.body)
+            time.sleep(0.02)
+            peer.reply(b"not yours")
+            said.set()
+
+    server = serve(handler)
+
+    async def scenario(io: Any) -> None:
+        for number in range(3):
+            said.clear()
+            clock = timed(5)
+            assert await ask(io, post(server.url, b"%d" % number), clock) == (200, b"%d" % number)
+            assert not clock.reused
+            said.wait(5)
+            await io.sleep(0.02)
+
+    face(scenario)
+    assert server.connections == 3
+
+
+def test_F007_a_second_reply_behind_the_first_one_in_tls(
+    face: Any, serve: Any, server_tls: Any, ca_bundle: str
+) -> None:
+    """Both come in one packet, each in a record of its own: what is not read yet is in no socket."""
+
+    def handler(peer: Peer) -> None:
+        sock, incoming, outgoing = peer.sock, ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server_tls.wrap_bio(incoming, outgoing, server_side=True)
+
+        def pumped(call: Any, *args: Any) -> Any:
+            while True:
+                try:
+                    return call(*args)
+                except ssl.SSLWantReadError:
+                    sock.sendall(outgoing.read())
+                    data = sock.recv(65536)
+                    if not data:
+                        return b""
+                    incoming.write(data)
+
+        pumped(tls.do_handshake)
+        while data := pumped(tls.read, 65536):
+            body = data.partition(b"\r\n\r\n")[2]
+            tls.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            tls.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nnot yours")
+            sock.sendall(outgoing.read())
+
+    server = serve(handler)
+    url = server.url.replace("http", "https")
+
+    async def scenario(io: Any) -> None:
+        for number in range(3):
+            clock = timed(5)
+            assert await ask(io, post(url, b"%d" % number, ca_bundle=ca_bundle), clock) == (200, b"%d" % number)
+            assert not clock.reused
+
+    face(scenario)
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize(("status", "first"), [(200, False), (413, False), (200, True)])
+def test_F007_a_reply_to_half_a_request_is_a_refusal_or_none(face: Any, serve: Any, status: int, first: bool) -> None:
+    """On a connection that was used before, a reply before the request is out belongs to nothing that was asked."""
+
+    def handler(peer: Peer) -> None:
+        if not first:
+            peer.request()
+            peer.reply(b"ok")
+        while b"\r\n\r\n" not in peer._buffer:
+            peer._more()
+        peer.reply(b"early", status)
+        time.sleep(0.05)  # it is there before the rest can be
+        peer.request()
+
+    server = serve(handler)
+
+    async def scenario(io: Any) -> Any:
+        if not first:
+            await ask(io, post(server.url))
+        return await ask(io, post(server.url, b"x" * 8_000_000), timed(5))
+
+    if status == 200 and not first:
+        with pytest.raises(Disconnected, match="before the request was out") as caught:
+            face(scenario)
+        assert (caught.value.sent, caught.value.stale) == (True, False)
+    else:
+        assert face(scenario) == (status, b"early")
+
+
+@pytest.mark.parametrize(("said", "reused"), [("timeout=1", False), ("max=5, timeout = 9", True), ("timeout=x", True)])
+def test_F004_a_connection_is_not_used_in_the_last_second_that_its_peer_keeps_it(
+    face: Any, serve: Any, said: str, reused: bool
+) -> None:
+    def handler(peer: Peer) -> None:
+        while asked := peer.request():
+            peer.reply(asked.body, headers={"keep-alive": said})
+
+    server = serve(handler)
+
+    async def scenario(io: Any) -> None:
+        await ask(io, post(server.url))
+        clock = timed(5)
+        await ask(io, post(server.url), clock)
+        assert clock.reused is reused
+
+    face(scenario)
 
 
 @pytest.mark.parametrize("more", [b"junk", b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad"])

@@ -70,14 +70,6 @@ def test_F001_certificates_are_checked_and_a_bad_one_is_not_tried_again(fault: s
         assert host.requests == []
 
 
-def test_F004_a_connection_that_went_stale_costs_nothing() -> None:
-    with FaultServer() as host, Client("openai:any", config=host.config(**ONCE)) as client:
-        client.chat("x")
-        host.inject(faults.close())
-        result = client.chat("x")
-        assert (result.text, [row.settled for row in result.attempts]) == (host.reply, ["none", "exact"])
-
-
 def test_F020_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
     with FaultServer() as host, Client("openai:any", config=host.config()) as client:
         host.inject(faults.status(429, retry_after=86400))

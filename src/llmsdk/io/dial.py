@@ -62,9 +62,12 @@ class Blocking:
         return self._stream.read(PIECE, limit)
 
     async def write(self, data: bytes, limit: Limit) -> None:
-        self._stream.write(data, limit)
+        self._stream.send(data, limit)
 
     def stale(self) -> bool:
+        return self.heard()
+
+    def heard(self) -> bool:
         return bool(self._stream.get_extra_info("is_readable"))
 
     async def aclose(self) -> None:

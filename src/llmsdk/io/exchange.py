@@ -151,7 +151,7 @@ class Reply:
 
 async def send(request: HTTPRequest, clock: Clock, link: Link, to: Address, closed: Callable[[], bool]) -> Reply:
     """Send a request and wait for the head of its reply; see ``IO.send``."""
-    place = Place(to, link.proxy, request.secrets)
+    place = Place(to, link.proxy, request.secrets, safe=request.method == "GET")
 
     def fail(error: Exception) -> LLMError:
         if closed():

@@ -25,6 +25,8 @@ class Place:
     address: Address
     proxy: Proxy | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    safe: bool = False
+    """The request only asks for what is there, so that it costs nothing to send it again."""
 
     def words(self, data: bytes | str) -> str:
         """Words of the peer, without secrets."""
@@ -87,7 +89,7 @@ def _kind(error: Exception) -> str:
 
 def _broken(error: Exception, clock: Clock, place: Place) -> LLMError:
     text = str(error)
-    if not clock.sent:
+    if not (clock.sent or clock.reused):
         return ConnectFailed(f"the connection to {place.address.label}{place.via} broke: {place.quote(text)}")
     reason = next((reason for sign, reason in _REASONS.items() if sign in text), "")
     if _kind(error) == "RemoteProtocolError" and not reason:
@@ -111,7 +113,7 @@ _REASONS = {
 
 def disconnected(clock: Clock, place: Place, reason: str) -> Disconnected:
     """The connection broke under way."""
-    stale = clock.reused and clock.received == 0
+    stale = clock.reused and clock.received == 0 and (place.safe or not clock.sent)
     return Disconnected(f"lost {place.address.label}{place.via}: {reason}", sent=clock.sent, stale=stale)
 
 

@@ -19,6 +19,7 @@ _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\r?\n")
 _FIELD = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n\0]*)\r?\n", re.MULTILINE)
 _FOLD = re.compile(r"\r?\n[ \t]+")
+_LASTS = re.compile(r"timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 _LIST = ("content-length", "transfer-encoding", "connection")
 """Headers of which every line counts."""
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
@@ -51,7 +52,7 @@ class Framing(Protocol):
 class Head:
     """The head of a reply."""
 
-    __slots__ = ("framing", "headers", "keeps", "status")
+    __slots__ = ("framing", "headers", "keeps", "lasts", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], framing: Framing, keeps: bool) -> None:
         self.status: int = status
@@ -60,6 +61,9 @@ class Head:
         self.framing: Framing = framing
         self.keeps: bool = keeps
         """Whether the connection may be used again after the body."""
+        said = _LASTS.search(headers["keep-alive"]) if "keep-alive" in headers else None
+        self.lasts: float | None = float(said[1]) if said else None
+        """Seconds for which the peer says that it keeps the connection unused."""
 
 
 def split(data: bytes) -> tuple[Head, bytes] | None:

@@ -8,6 +8,7 @@ The faults raised here are internal; ``llmsdk.io.faults`` makes the public error
 from __future__ import annotations
 
 import select
+import ssl
 from typing import Any, Literal, NoReturn
 
 from llmsdk.errors import LLMError
@@ -133,6 +134,17 @@ def readable(sock: Any) -> bool:
     return bool(poll.poll(0))
 
 
+def spoke(tls: Any) -> bool:
+    """Of idle TLS that has its own buffer, which ``readable`` does not see: whether the peer said something."""
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except (OSError, ValueError):
+        pass
+    return True
+
+
 def first_bytes(tls: Any) -> bytes:
     return b"" if tls is not None and tls.selected_alpn_protocol() == "h2" else b"HTTP/"
 
@@ -150,4 +162,5 @@ __all__ = [
     "Wait",
     "first_bytes",
     "readable",
+    "spoke",
 ]

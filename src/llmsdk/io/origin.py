@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 from llmsdk.io import Clock, HTTPRequest
 from llmsdk.io.exchange import Body, headers_of
@@ -20,6 +20,8 @@ from llmsdk.secret import Masked
 
 KEEP_IDLE = 30.0
 """Seconds that an unused connection is kept."""
+SPARE = 1.0
+"""Seconds before the end of a connection that its peer announced, in which nothing is sent any more."""
 HEADS = 64
 """Heads of requests that are kept prebuilt; a caller may send other headers with each."""
 JOINED = 64 * 1024
@@ -36,12 +38,16 @@ class Stream(Protocol):
     async def write(self, data: bytes, limit: Limit) -> None:
         """
         Raises:
-            Unsent: the connection is broken. The peer may have replied before.
+            Unsent: the connection broke before all of it was out. The peer may have replied before.
         """
         ...
 
     def stale(self) -> bool:
         """Of an idle connection: whether the peer hung up, or said something that nobody asked for."""
+        ...
+
+    def heard(self) -> bool:
+        """Whether something has come that nobody has read."""
         ...
 
     async def aclose(self) -> None:
@@ -80,11 +86,16 @@ class Origin:
         if self._room is not None:
             await self._room.acquire(limit)
         stream: Stream | None = None
+        out = "whole"
         try:
             stream = await self._take() or await self._connect(limit)
-            await _write(stream, head, request.body, limit)
-            reply, rest = await _head_of_reply(stream, limit)
+            out = await _write(stream, head, request.body, limit)
+            reply, rest = await _head_of_reply(stream, limit)  # the peer may have refused it before it came whole
+            if out == "early" and clock.reused and reply.status < 400:
+                raise Lost("it replied before the request was out, so to something else")
         except BaseException:
+            if out == "cut" and not clock.received:
+                clock.sent = False  # no host runs half a request
             await self.drop(stream)
             raise
         body = _Rest(self, stream, limit, reply, rest)
@@ -130,10 +141,10 @@ class Origin:
             raise Lost("the client was closed")
         return stream
 
-    async def give_back(self, stream: Stream) -> None:
-        """Keep a connection whose reply has been read to its end."""
+    async def give_back(self, stream: Stream, lasts: float | None = None) -> None:
+        """Keep a connection whose reply has been read to its end, for less than its peer says that it ``lasts``."""
         now = time.monotonic()
-        self._idle.append((stream, now + KEEP_IDLE))
+        self._idle.append((stream, now + (KEEP_IDLE if lasts is None else min(KEEP_IDLE, lasts - SPARE))))
         if self._room is not None:
             self._room.release()
         while self._idle and self._idle[0][1] < now:
@@ -162,15 +173,20 @@ class Origin:
             await self._close(stream)
 
 
-async def _write(stream: Stream, head: bytes, body: bytes, limit: Limit) -> None:
+async def _write(stream: Stream, head: bytes, body: bytes, limit: Limit) -> Literal["whole", "early", "cut"]:
+    """Send a request. ``early``: the peer spoke before it was out, which only a large one shows. ``cut``: it broke."""
+    early = False
     try:
         if len(body) <= JOINED:
             await stream.write(head + body, limit)
         else:
             await stream.write(head, limit)
-            await stream.write(body, limit)
+            await stream.write(body[:-JOINED], limit)
+            early = stream.heard()
+            await stream.write(body[-JOINED:], limit)
     except Unsent:
-        pass  # the peer may have refused the request before it came whole: the reading finds out
+        return "cut"
+    return "early" if early else "whole"
 
 
 async def _head_of_reply(stream: Stream, limit: Limit) -> tuple[Head, bytes]:
@@ -192,7 +208,7 @@ async def _head_of_reply(stream: Stream, limit: Limit) -> tuple[Head, bytes]:
 class _Rest:
     """The body of a reply. The connection is free as soon as it has come whole."""
 
-    __slots__ = ("_came", "_framing", "_keeps", "_limit", "_origin", "_stream")
+    __slots__ = ("_came", "_framing", "_keeps", "_lasts", "_limit", "_origin", "_stream")
 
     def __init__(self, origin: Origin, stream: Stream, limit: Limit, head: Head, came: bytes) -> None:
         self._origin = origin
@@ -200,6 +216,7 @@ class _Rest:
         self._limit = limit
         self._framing: Framing = head.framing
         self._keeps = head.keeps
+        self._lasts = head.lasts
         self._came = came
 
     async def more(self) -> bytes:
@@ -221,7 +238,7 @@ class _Rest:
         if stream is None:
             return
         if self._framing.done and self._keeps and not (self._framing.extra or self._came):
-            await self._origin.give_back(stream)
+            await self._origin.give_back(stream, self._lasts)
         else:
             await self._origin.drop(stream)
 

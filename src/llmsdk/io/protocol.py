@@ -125,7 +125,11 @@ class Connection(asyncio.Protocol):
         limit.sending(self._layers, data)
         if self._ended or self._transport is None:
             raise Unsent("the connection is closed")
+        if self._transport.is_closing():
+            raise Unsent("the connection is closed")
         self._transport.write(data)
+        if self._transport.is_closing():  # it was not before, so what was written did not get out
+            raise Unsent("the connection broke")
         while self._full and not self._came:  # a peer that answers before it has taken everything is heard at once
             await self._wait(limit, "send")
         if self._error is not None:
@@ -136,6 +140,9 @@ class Connection(asyncio.Protocol):
         if self._ended or self._came or transport is None or transport.is_closing():
             return True
         return transport.get_write_buffer_size() > 0 or readable(transport.get_extra_info("socket"))
+
+    def heard(self) -> bool:
+        return bool(self._came)
 
     async def aclose(self) -> None:
         if self._transport is not None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, cast
 from weakref import WeakSet
 
-from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Wait, first_bytes, readable
+from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Wait, first_bytes, readable, spoke
 
 
 class _Socket(Protocol):
@@ -43,6 +43,10 @@ class _NestedTLS:
             else:
                 self._flush()
                 return result
+
+    def heard(self) -> bool:
+        """Whether more has come than was read, of an idle connection: it is lost then."""
+        return spoke(self.tls)
 
     def _flush(self) -> None:
         view = memoryview(self._outgoing.read())
@@ -106,6 +110,11 @@ class SyncStream:
             return
         self._flush(limit)
         self._transmit(buffer, limit)
+
+    def send(self, data: bytes, limit: Limit) -> None:
+        """Write at once, holding nothing."""
+        limit.sending(self._layers, data)
+        self._transmit(data, limit)
 
     def _flush(self, limit: Limit) -> None:
         held, self._held = self._held, b""
@@ -172,7 +181,7 @@ class SyncStream:
                     return self._link.tls
                 return self._sock if isinstance(self._sock, ssl.SSLSocket) else None
             case "is_readable":
-                return readable(self._sock)
+                return readable(self._sock) or (isinstance(self._link, _NestedTLS) and self._link.heard())
             case "socket":
                 return self._sock
             case _:

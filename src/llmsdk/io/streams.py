@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Unsent, Wait, first_bytes, readable
+from llmsdk.io.limit import SLICE, Broken, Limit, Unreachable, Unsent, Wait, first_bytes, readable, spoke
 
 
 class LoopStream:
@@ -59,6 +59,11 @@ class LoopStream:
             return
         await self._flush(limit)
         await self._transmit(buffer, limit)
+
+    async def send(self, data: bytes, limit: Limit) -> None:
+        """Write at once, holding nothing."""
+        limit.sending(self._layers, data)
+        await self._transmit(data, limit)
 
     async def _flush(self, limit: Limit) -> None:
         held, self._held = self._held, b""
@@ -114,6 +119,9 @@ class LoopStream:
             case "ssl_object":
                 return look_up(TLSAttribute.ssl_object, None)
             case "is_readable":
+                tls = look_up(TLSAttribute.ssl_object, None)
+                return readable(look_up(SocketAttribute.raw_socket, None)) or (tls is not None and spoke(tls))
+            case "readable":
                 return readable(look_up(SocketAttribute.raw_socket, None))
             case "socket":
                 return look_up(SocketAttribute.raw_socket, None)
@@ -176,10 +184,13 @@ class Direct:
         return await self._stream.read(SLICE, limit)
 
     async def write(self, data: bytes, limit: Limit) -> None:
-        await self._stream.write(data, limit)
+        await self._stream.send(data, limit)
 
     def stale(self) -> bool:
         return bool(self._stream.get_extra_info("is_readable"))
+
+    def heard(self) -> bool:
+        return bool(self._stream.get_extra_info("readable"))
 
     async def aclose(self) -> None:
         await self._stream.aclose()
