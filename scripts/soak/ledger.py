@@ -1,7 +1,7 @@
 """The ledger's file under fire: writers killed at any moment, and a budget that many processes race for.
 
 .venv/bin/python scripts/soak/ledger.py kills --count 1000 --processes 16
-.venv/bin/python scripts/soak/ledger.py race --processes 8 --tasks 64
+.venv/bin/python scripts/soak/ledger.py race --processes 8 --tasks 64 --on asyncio  (or trio, or threads)
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+
+import anyio
 
 from llmsdk.accounting.budget import Budget
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.errors import BudgetExceeded
+from llmsdk.io import IO
 from llmsdk.io.drive import drive
+from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
 from llmsdk.results import Attempt
 from llmsdk.types import Usage
@@ -112,40 +118,49 @@ def verdict(path: Path, logs: list[Path]) -> Counter[str]:
 
 # --- a race for one budget --------------------------------------------------------------------------------------
 
-PRICE = Decimal("0.0000376")
-"""What an attempt sets aside: 10 tokens in and 21 out of gpt-4.1-mini (0.4 and 1.6 dollars a million)."""
 
-
-def spend(path: Path, tasks: int, usd: str) -> None:
-    """``tasks`` threads spend as much of the budget as they get, all of what they set aside."""
-    from concurrent.futures import ThreadPoolExecutor
-
+def spend(path: Path, tasks: int, usd: str, on: str) -> None:
+    """``tasks`` tasks or threads spend as much of the budget as they get, all of what they set aside."""
     ledger = Ledger(path, (Budget(usd=usd),))
-
-    def task(number: int) -> int:
-        got = 0
-        while True:
-            try:
-                row = open_row(ledger, Usage(10, 21))
-            except BudgetExceeded:
-                return got
-            ledger.settle(row, "exact", Usage(10, 21), seconds=0)
-            got += 1
-
-    with ThreadPoolExecutor(tasks) as pool:
-        print(sum(pool.map(task, range(tasks))))
+    print(_on_threads(ledger, tasks) if on == "threads" else anyio.run(_on_a_loop, ledger, tasks, backend=on))
     ledger.close()
 
 
-def race(processes: int, tasks: int, usd: str, folder: Path) -> dict[str, object]:
+def _on_threads(ledger: Ledger, tasks: int) -> int:
+    with ThreadPoolExecutor(tasks) as pool:
+        return sum(pool.map(lambda number: drive(_spender(ledger, SyncIO())), range(tasks)))
+
+
+async def _on_a_loop(ledger: Ledger, tasks: int) -> int:
+    io = LoopIO()
+    return sum(await io.gather([partial(_spender, ledger, io)] * tasks, tasks))
+
+
+async def _spender(ledger: Ledger, io: IO) -> int:
+    got, bound = 0, Usage(10, 21)
+    while True:
+        try:
+            row = await ledger.reserve("openai", "gpt-4.1-mini", "generate", bound=bound, io=io)
+        except BudgetExceeded as error:
+            if not error.unit:  # the file could not be written, which is another matter
+                raise
+            return got
+        ledger.settle(row, "exact", bound, seconds=0)
+        got += 1
+
+
+def race(processes: int, tasks: int, usd: str, on: str, folder: Path) -> dict[str, object]:
     """All processes at once; what they got, and what the file says was spent."""
     path = folder / "usage.db"
-    command = [sys.executable, __file__, "spend", "--path", str(path), "--tasks", str(tasks), "--usd", usd]
+    given = ["--path", str(path), "--tasks", str(tasks), "--usd", usd, "--on", on]
+    command = [sys.executable, __file__, "spend", *given]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(processes)]
     got = sum(int(process.communicate()[0]) for process in running)
-    spent = Ledger(path).total.cost
+    ledger = Ledger(path)
+    spent, rows = ledger.total.cost, ledger.total.requests
+    ledger.close()
     over = max(spent - Decimal(usd), Decimal(0))
-    return {"attempts": got, "spent": str(spent), "budget": usd, "overspent": str(over)}
+    return {"attempts": got, "rows": rows, "spent": str(spent), "budget": usd, "overspent": str(over)}
 
 
 def main() -> None:
@@ -157,17 +172,18 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=16)
     parser.add_argument("--tasks", type=int, default=64)
     parser.add_argument("--usd", default="0.05")
+    parser.add_argument("--on", choices=["asyncio", "trio", "threads"], default="asyncio")
     given = parser.parse_args()
     if given.what == "write":
         write(given.path, given.seed)
     elif given.what == "spend":
-        spend(given.path, given.tasks, given.usd)
+        spend(given.path, given.tasks, given.usd, given.on)
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = (
                 kills(given.count, given.processes, Path(folder))
                 if given.what == "kills"
-                else race(given.processes, given.tasks, given.usd, Path(folder))
+                else race(given.processes, given.tasks, given.usd, given.on, Path(folder))
             )
         print(dict(found))
 

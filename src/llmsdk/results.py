@@ -18,7 +18,7 @@ R = TypeVar("R", bound="Result")
 Settled = Literal["exact", "estimated", "upper_bound", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that the ledger can fill it in at once
 class Attempt:
     """One row of the ledger: a request that went out, or tried to.
 

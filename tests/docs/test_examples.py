@@ -71,6 +71,18 @@ def test_the_example_of_tests_passes(tmp_path: Path) -> None:
 
 
 @needs_pocket
+def test_customers_are_held_to_their_budgets(run: Run, tmp_path: Path) -> None:
+    asked = ["acme: Hello!", "odd line", "zoo: Hello!", "acme: Thank you!", "acme: Hello!", ""]
+    shown = run("budget_for_each.py", "--tokens", "100", "--ledger", str(tmp_path / "u.db"), typed=asked)
+    lines = [line.lstrip("> ") for line in shown.splitlines()]  # what is typed does not show here
+    assert [line.partition("> ")[0] for line in lines[:-2]] == ["acme", "zoo", "acme", "acme"]
+    assert "the budget of 100 tokens a day does not allow this" in lines[3]
+    assert [line.split()[:2] for line in lines[-2:]] == [["acme", "2"], ["zoo", "1"]]
+    again = run("budget_for_each.py", "--ledger", str(tmp_path / "u.db"), typed=["zoo: Hello!", ""])
+    assert again.splitlines()[-1].split()[:2] == ["zoo", "2"], "the file keeps what was used"
+
+
+@needs_pocket
 def test_chat_remembers_what_was_said(run: Run) -> None:
     shown = run("chat.py", typed=["Hello!", "Thank you!", ""])
     with Client("local:pocket") as client:

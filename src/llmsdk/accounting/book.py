@@ -28,8 +28,8 @@ from llmsdk.results import Attempt
 
 AT_ONCE = 0.1
 """Seconds that making a ledger waits for other processes; what is not done then, its thread does."""
-PATIENCE, PATIENCE_OF_BUDGETS = 10.0, 30.0
-"""Seconds to wait for other processes that are writing. Where the file holds a budget nothing goes on without it."""
+PATIENCE = 30.0
+"""Seconds to wait for other processes that are writing. Sixteen that never pause may keep one waiting for ten."""
 AGAIN = 1.0
 """Seconds until it is tried again to write what is late."""
 TOGETHER = 256
@@ -175,8 +175,7 @@ class _Scribe:
         self._health = health
         self._late: dict[str, Entry] = {}
         """By the row, since what settles it also opens it."""
-        patience = PATIENCE_OF_BUDGETS if budgets else PATIENCE
-        self._database = Database(path, self._prepare, patience=patience)
+        self._database = Database(path, self._prepare, patience=PATIENCE)
         self._living: Living | None = None
         self._file: tuple[int, int] | None = None
         """In which the writer has its number."""

@@ -14,11 +14,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmsdk.accounting.rates import Counts, Tables
+
 if TYPE_CHECKING:
     from llmsdk.results import Attempt
     from llmsdk.types import Usage
 
+_known: Tables | None = None
 LOCAL = "local"
+loaded = False
+"""Whether the tables are there."""
 
 
 def price(attempt: Attempt) -> Decimal | None:
@@ -30,7 +35,10 @@ def price(attempt: Attempt) -> Decimal | None:
 
 def load() -> None:
     """Load the tables, which takes a quarter of a second: not on a loop."""
+    global loaded
     import genai_prices  # noqa: F401
+
+    loaded = True
 
 
 def dollars(tariff: str, model: str, usage: Usage | None, at: float) -> Decimal | None:
@@ -42,21 +50,25 @@ def dollars(tariff: str, model: str, usage: Usage | None, at: float) -> Decimal 
         return Decimal(0)
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None
-    import genai_prices
-
-    counted = genai_prices.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cached_input_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
+    counts = Counts(
+        usage.input_tokens, usage.output_tokens, usage.cached_input_tokens or 0, usage.cache_write_tokens or 0
     )
-    when = datetime.fromtimestamp(at, UTC)
     try:
         vendor = _vendor(tariff) if "://" in tariff else tariff
-        found = genai_prices.calc_price(counted, model, provider_id=vendor, genai_request_timestamp=when)
-    except (LookupError, ValueError):  # no such provider or model; or counts that its table cannot price
+    except LookupError:
         return None
-    return found.total_price
+    return _tables().dollars(vendor, model, counts, datetime.fromtimestamp(at, UTC))
+
+
+def _tables() -> Tables:
+    """What is known of the tables as they are now; whoever uses genai-prices too may have set others."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    global _known
+    snapshot, known = get_snapshot(), _known
+    if known is None or known.snapshot is not snapshot:
+        known = _known = Tables(snapshot)
+    return known
 
 
 @lru_cache(maxsize=256)
