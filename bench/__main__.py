@@ -10,6 +10,7 @@ from pathlib import Path
 import gpu
 import imports
 import install
+import layers
 import local
 import overhead
 from report import Report, machine, write
@@ -17,6 +18,7 @@ from report import Report, machine, write
 ALL: dict[str, Callable[..., Report]] = {
     "import": imports.measure,
     "overhead": overhead.measure,
+    "layers": layers.measure,
     "install": install.measure,
     "local": local.measure,
     "gpu": gpu.measure,
@@ -25,7 +27,7 @@ ALL: dict[str, Callable[..., Report]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("names", nargs="*", metavar="import|overhead|install|local|gpu", default=[])
+    parser.add_argument("names", nargs="*", metavar="import|overhead|layers|install|local|gpu", default=[])
     parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds of each measurement (9)")
     parser.add_argument("--quick", action="store_true", help="overhead in one short round, to see where one is")
     parser.add_argument("--json", type=Path, help="also keep the figures in this file")

@@ -185,8 +185,7 @@ class Core:
             ConfigError: no model is named anywhere.
         """
         self._check_open()
-        known = opts.CALL | opts.BATCH | opts.TEXT | (opts.CHAT if verb == "chat" else frozenset())
-        opts.check_names(given, known, verb)
+        opts.check_names(given, opts.CHATTED if verb == "chat" else opts.ASKED, verb)
         fields = {**self.fields, **opts.checked(given)}
         if odd := given.keys() & NOT_FOR.get(verb, MANY_TEXTS):
             name = min(odd)

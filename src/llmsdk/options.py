@@ -116,6 +116,9 @@ CALL = ALIAS | {
 BATCH = frozenset({"errors", "concurrency", "progress"})
 TEXT = frozenset(Options.__annotations__) - CALL - BATCH
 CHAT = frozenset(ChatOptions.__annotations__) - frozenset(Options.__annotations__)
+ASKED = CALL | BATCH | TEXT
+CHATTED = ASKED | CHAT
+"""What verbs take, and what ``chat`` does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from llmsdk.results import Choice
 from llmsdk.types import (
     Event,
     Finish,
+    FinishReason,
     Info,
     Message,
     Output,
@@ -139,9 +140,15 @@ class Reply:
         if info.warning:
             self.warnings.append(info.warning)
 
+    @property
+    def reasons(self) -> list[FinishReason]:
+        """Why each choice ended, in order."""
+        finishes = (self._choices[index].finish for index in sorted(self._choices))
+        return [finish.reason if finish else "other" for finish in finishes]
+
     def complete(self, n: int) -> bool:
         """Whether each of ``n`` choices has its ``Finish``."""
-        return sum(choice.finish is not None for choice in self._choices.values()) >= n
+        return len([choice for choice in self._choices.values() if choice.finish]) >= n
 
     @property
     def finish(self) -> Finish | None:

@@ -63,7 +63,7 @@ def _asked(call: Call, content: bool) -> dict[str, Any]:
 
 def _answered(call: Call, before: int, failure: BaseException | None, content: bool) -> dict[str, Any]:
     reply, rows = call.reply, call.attempts[before:]
-    reasons = [choice.finish_reason for choice in reply.choices]
+    reasons = reply.reasons
     told: dict[str, Any] = {
         "error": type(failure).__name__ if failure else None,
         "attempts": len(rows),
