@@ -25,6 +25,7 @@ FINISH: Mapping[str, FinishReason] = {
 }  # fmt: skip
 """Reasons as hosts write them. One that is not here is ``other``."""
 _BRACE = ord("{")
+_NOTHING = Usage()
 _HINT = "Check base_url: it is what precedes /chat/completions, such as https://host.example/v1."
 
 
@@ -151,7 +152,7 @@ class Decoder:
         counted, warnings = usage.read(figures)
         events += [Info(warning=text) for text in warnings if text not in self._said]
         self._said.update(warnings)
-        if counted not in (self._usage, Usage()):
+        if counted not in (self._usage, _NOTHING):
             self._usage = counted
             events.append(counted)
 

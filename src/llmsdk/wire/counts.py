@@ -14,8 +14,8 @@ MOST = 100_000_000
 
 def count(name: str, value: Any, warnings: list[str]) -> int | None:
     """A number of tokens; ``None`` for none, and with a warning for what cannot be one. Some write 12.0."""
-    if value is None:
-        return None
+    if value is None or (type(value) is int and 0 <= value <= MOST):
+        return value
     whole = not isinstance(value, bool) and (
         isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     )
@@ -43,12 +43,10 @@ def clamped(usage: Usage, warnings: list[str]) -> Usage:
 
 def _excess(usage: Usage) -> Iterator[tuple[str, int]]:
     """The parts that are larger than what they are a part of, and how large that is."""
-    wholes = {
-        "cached_input_tokens": usage.input_tokens,
-        "cache_write_tokens": usage.input_tokens,
-        "reasoning_tokens": usage.output_tokens,
-    }
-    for name, whole in wholes.items():
-        part = getattr(usage, name)
-        if part is not None and whole is not None and part > whole:
+    for name, part, whole in (
+        ("cached_input_tokens", usage.cached_input_tokens, usage.input_tokens),
+        ("cache_write_tokens", usage.cache_write_tokens, usage.input_tokens),
+        ("reasoning_tokens", usage.reasoning_tokens, usage.output_tokens),
+    ):
+        if part and whole is not None and part > whole:
             yield name, whole
