@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -122,7 +121,9 @@ def _ranks(name: str) -> Path | None:
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder == "":
         return None  # tiktoken takes that for "no cache"
-    base = Path(folder) if folder is not None else Path(tempfile.gettempdir()) / "data-gym-cache"
+    from tempfile import gettempdir
+
+    base = Path(folder) if folder is not None else Path(gettempdir()) / "data-gym-cache"
     path = base / hashlib.sha1(_URL.format(name).encode(), usedforsecurity=False).hexdigest()
     return path if _is_whole(path, name) else None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _LOOKED_AT = 4000
-_TOO_LONG = re.compile(
+_TOO_LONG = (
     r"context[ _-]?(length|window|size|limit)"
     r"|maximum (context|model|prompt|sequence) length"
     r"|(prompt|input|messages?|request) (is|are) too long"
@@ -20,12 +20,11 @@ _TOO_LONG = re.compile(
     r"|must be <= \d+\. given"
     r"|must have less than \d+ tokens"
     r"|size of tensor a \(\d+\) must match the size of tensor b"
-    r"|index out of range in self",
-    re.IGNORECASE,
+    r"|index out of range in self"
 )
-_NOT_TOO_LONG = re.compile(r"tokens? per (minute|day)|\bTP[MD]\b|rate limit", re.IGNORECASE)
+_NOT_TOO_LONG = r"tokens? per (minute|day)|\bTP[MD]\b|rate limit"
 _NUMBER = r"(\d[\d,]*)"
-_LIMITS = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pattern in (
+_LIMITS = (
     r"context (?:length|window|size)(?: is| of)?(?: only)? #",
     r"available context size \(# tokens",
     r"maximum (?:model|prompt|sequence) length(?: is| of)? #",
@@ -38,8 +37,8 @@ _LIMITS = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pat
     r"must be <= #",
     r"must have less than # tokens",
     r"must match the size of tensor b \(#\)",
-))  # fmt: skip
-_NEEDED = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pattern in (
+)
+_NEEDED = (
     r"you requested(?: about| a total of)? # tokens",
     r"messages resulted in # tokens",
     r"you passed # input tokens",
@@ -52,13 +51,13 @@ _NEEDED = tuple(re.compile(pattern.replace("#", _NUMBER), re.IGNORECASE) for pat
     r"received #",
     r"given: #",
     r"size of tensor a \(#\)",
-))  # fmt: skip
+)
 
 
 def is_too_long(message: str) -> bool:
     """Whether the words mean that prompt and reply do not fit the window."""
     text = message[:_LOOKED_AT]
-    return _TOO_LONG.search(text) is not None and _NOT_TOO_LONG.search(text) is None
+    return _finds(_TOO_LONG, text) is not None and _finds(_NOT_TOO_LONG, text) is None
 
 
 def figures(message: str, details: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -71,6 +70,11 @@ def figures(message: str, details: Mapping[str, Any]) -> tuple[int | None, int |
     )
 
 
-def _first(patterns: tuple[re.Pattern[str], ...], text: str) -> int | None:
-    found = next((match[1] for pattern in patterns if (match := pattern.search(text))), None)
+def _first(patterns: tuple[str, ...], text: str) -> int | None:
+    found = next((match[1] for pattern in patterns if (match := _finds(pattern, text))), None)
     return int(found.replace(",", "")[:18]) if found else None
+
+
+def _finds(pattern: str, text: str) -> re.Match[str] | None:
+    """Compiled when it is first needed, and then kept by ``re``: that takes milliseconds, which few programs need."""
+    return re.search(pattern.replace("#", _NUMBER), text, re.IGNORECASE)
