@@ -145,8 +145,15 @@ def test_pydantics_own_words_in_settings_are_refused_and_not_ignored() -> None:
     class Mixed(Settings):
         marks: int = Field(default=1, gt=0)
 
-    with pytest.raises(TypeError, match=r"Mixed\.marks is pydantic's"):
-        Mixed()
+    class Derived(Mixed):
+        more: int = 0
+
+    class Lax(Settings):
+        model_config = ConfigDict(extra="ignore")
+
+    for table, name in ((Mixed, "marks"), (Derived, "marks"), (Lax, "model_config")):
+        with pytest.raises(TypeError, match=f"{table.__name__}.{name} is pydantic's"):
+            table()
 
 
 def test_a_first_answer_needs_no_pydantic() -> None:

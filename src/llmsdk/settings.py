@@ -167,12 +167,17 @@ def validated(table: type[T], data: Mapping[str, Any], key: Key, sources: Mappin
 
 @cache
 def _fields(table: type[Any]) -> Mapping[str, _Field]:
-    for name, value in vars(table).items():
-        if type(value).__module__.partition(".")[0] == "pydantic":
-            instead = "write setting(...) of llmsdk.provider, or make the whole table a pydantic.BaseModel"
-            raise TypeError(f"{table.__qualname__}.{name} is pydantic's, and no part of Settings: {instead}")
+    _refuse_pydantics_words(table)
     hints = get_type_hints(table, include_extras=True)
     return {name: _field(table, name, hint) for name, hint in hints.items() if get_origin(hint) is not ClassVar}
+
+
+def _refuse_pydantics_words(table: type[Any]) -> None:
+    """What would be ignored is a mistake of whoever wrote it."""
+    for name, value in ((name, value) for kind in table.__mro__ for name, value in vars(kind).items()):
+        if name == "model_config" or type(value).__module__.partition(".")[0] == "pydantic":
+            instead = "write setting(...) of llmsdk.provider, or make the whole table a pydantic.BaseModel"
+            raise TypeError(f"{table.__qualname__}.{name} is pydantic's, and no part of Settings: {instead}")
 
 
 def _field(table: type[Any], name: str, hint: Any) -> _Field:
