@@ -361,6 +361,8 @@ class _Streamed:
             self._keep(self._document, chunk)
             return
         for message in self._frames.feed(chunk):
+            if self.done:
+                return  # what follows the end is not read, whether it comes in the same piece or in the next
             self._seen.append(message.data)
             event: Event | None = None
             try:

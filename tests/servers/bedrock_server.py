@@ -166,7 +166,7 @@ def _events(words: list[str], said: Said, reason: str, usage: Any) -> Iterator[t
     for index, call in enumerate(_calls(said)):
         started = {"toolUseId": call["toolUseId"], "name": call["name"]}
         yield "contentBlockStart", {"contentBlockIndex": index, "start": {"toolUse": started}}
-        for piece in pieces(json.dumps(call["input"])):
+        for piece in pieces(json.dumps(call["input"], separators=(",", ":"), ensure_ascii=False)):
             yield "contentBlockDelta", {"contentBlockIndex": index, "delta": {"toolUse": {"input": piece}}}
     yield "contentBlockStop", {"contentBlockIndex": 0}
     yield "messageStop", {"stopReason": reason}
