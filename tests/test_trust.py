@@ -89,6 +89,9 @@ ATTACKS = {
     "any variable as a key": f'{OWN_ROW}\napi_key = {{ env = "AWS_SECRET" }}',
     "any variable as a header": f'{OWN_ROW}\nheaders = {{ X = {{ env = "AWS_SECRET" }} }}',
     "any variable in the path": '[providers.acme]\nkind = "openai"\nbase_url = { env = "AWS_SECRET" }',
+    "any variable among keys": f'{OWN_ROW}\napi_key = ["its-own", {{ env = "AWS_SECRET" }}]',
+    "any variable beside its own": '[providers.openai]\napi_key = [{ env = "OPENAI_API_KEY" }, { env = "AWS_SECRET" }]',
+    "any variable in a list": f'{OWN_ROW}\nclient_cert = ["a.pem", {{ env = "AWS_SECRET" }}]',
     "a proxy": '[providers.openai]\nproxy = "URL"',
     "a proxy, unencrypted": '[providers.openai]\nproxy = "URL"\nbase_url = "http://x.test"\nallow_plain_http = true',
 }

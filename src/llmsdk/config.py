@@ -53,11 +53,17 @@ _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True, slots=True)
 class ModelAlias:
-    """A name for one or more models. ``targets`` are tried in order; ``options`` are defaults for every call."""
+    """A name for one or more models. ``options`` are defaults for every call."""
 
     name: str
     targets: tuple[str, ...]
+    """Tried in order; or, with ``spread``, equal, so that whoever is freest is asked."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    spread: bool = False
+
+    def __str__(self) -> str:
+        options = "".join(f", {name} = {value!r}" for name, value in self.options.items())
+        return (" | " if self.spread else " > ").join(self.targets) + options
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,7 @@ class _Retry(Settings):
 class _Circuit(Settings):
     failures: int = setting(_CIRCUIT.failures, ge=0)
     cooldown: float = setting(_CIRCUIT.cooldown, gt=0, allow_inf_nan=False)
+    key_cooldown: float = setting(_CIRCUIT.key_cooldown, gt=0, allow_inf_nan=False)
 
 
 class _Timeouts(Settings):
@@ -366,6 +373,9 @@ def _alias(name: str, item: _Value) -> ModelAlias:
     key = ("models", name)
     _check_name(key, _ALIAS, item.source)
     table = dict(item.value) if isinstance(item.value, Mapping) else {"model": item.value}
+    if "spread" in table:
+        members = _members((*key, "spread"), table.pop("spread"), item.source)
+        return ModelAlias(name, members, _options(key, table, item.source), spread=True)
     models = table.pop("model", None)
     targets = (models,) if isinstance(models, str) else tuple(models) if isinstance(models, list | tuple) else ()
     if not targets or not all(isinstance(target, str) and target for target in targets):
@@ -374,10 +384,29 @@ def _alias(name: str, item: _Value) -> ModelAlias:
     return ModelAlias(name, targets, _options(key, table, item.source))
 
 
+def _members(key: Key, value: Any, source: str) -> tuple[str, ...]:
+    """The models that share an alias's questions."""
+    members = tuple(value) if isinstance(value, list | tuple) else ()
+    place, dotted = placed(source, key), ".".join(key)
+    if not members:
+        hint = 'Write spread = ["PROVIDER:MODEL", "OTHER:MODEL"]: each question goes to the one that is freest.'
+        raise ConfigError(f"{place}: names no models", hint=hint, key=dotted)
+    for number, member in enumerate(members):
+        if not isinstance(member, str) or ":" not in member:
+            hint = 'Write "PROVIDER:MODEL"; aliases cannot stand here, since what they stand for may differ.'
+            raise ConfigError(f"{place}: {member!r} is no model of a provider", hint=hint, key=dotted)
+        if member in members[:number]:
+            raise ConfigError(f"{place}: {member!r} stands there twice", hint="Each of them once.", key=dotted)
+    return members
+
+
 def _options(key: Key, table: dict[str, Any], source: str) -> dict[str, Any]:
     for name in table:
         if name not in FOR_ALIASES:
-            raise unknown((*key, name), FOR_ALIASES | {"model"}, source)
+            if name == "model":
+                hint = "Keep one: those of model are tried in order, those of spread are equal."
+                raise ConfigError(f"{placed(source, key)}: has both model and spread", hint=hint, key=".".join(key))
+            raise unknown((*key, name), FOR_ALIASES | {"model", "spread"}, source)
     bias = table.get("logit_bias")
     if isinstance(bias, Mapping):  # TOML has no keys but strings
         table["logit_bias"] = {int(k) if str(k).isdecimal() else k: value for k, value in bias.items()}

@@ -6,7 +6,7 @@ on it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -20,7 +20,7 @@ from llmsdk.accounting.ledger import Ledger
 from llmsdk.cache import Cache
 from llmsdk.errors import ClientClosed, ConfigError, InputError, LLMError
 from llmsdk.fallback import Flow, first
-from llmsdk.health import Health
+from llmsdk.health import Health, Load
 from llmsdk.io import IO
 from llmsdk.limits import Limiter, Limits, shared
 from llmsdk.pipeline import Bound, Handler, Tracer, compose
@@ -29,7 +29,9 @@ from llmsdk.pipeline.cache import cache
 from llmsdk.pipeline.hedge import hedge
 from llmsdk.pipeline.limits import limits
 from llmsdk.pipeline.line import Line
+from llmsdk.pipeline.members import Member, Members
 from llmsdk.pipeline.retry import retry
+from llmsdk.pipeline.spread import spread
 from llmsdk.pipeline.trace import trace
 from llmsdk.provider import Counts, CountsExactly, Embeds, Lists, Provider
 from llmsdk.results import Attempt, Batch, Embeddings, Result
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Result)
 
-PIPELINE: Handler = compose([trace, cache, retry, hedge, limits], attempt)
+PIPELINE: Handler = compose([trace, cache, retry, hedge, spread, limits], attempt)
 NO_MODEL = """\
 Name one in the call (model="local:pocket"), when making the client (Client("local:pocket")), \
 or as `default` in llmsdk.toml (or LLMSDK_MODEL)."""
@@ -50,6 +52,8 @@ MANY_TEXTS = frozenset({"n", "echo", "logprobs"})
 """Options of verbs whose result has room for several texts or for tokens."""
 NOT_FOR: Mapping[str, Set[str]] = {"complete": frozenset(), "chat": frozenset({"echo"})}
 """Options that mean nothing to a verb; ``MANY_TEXTS`` to any other."""
+SHARING = 1000
+"""Sets of members that are remembered."""
 NAMED = 4
 """Providers that a hint names."""
 
@@ -64,6 +68,7 @@ class Shared:
     tracer: Tracer | None = None
     limiters: dict[str, Limiter | None] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
+    sharing: dict[tuple[tuple[str, str], ...], Members] = field(default_factory=dict)
     closed: bool = False
     _replies: Cache | None = None
 
@@ -79,22 +84,50 @@ class Shared:
         if self._replies is not None:
             self._replies.close()
 
-    def health(self, provider: Provider) -> Health:
+    def health(self, provider: Provider, label: str = "") -> Health:
         """What is known of the account that a provider asks; of one that names none, what this client has seen."""
+        label = label or provider.name
         try:
-            return self.healths[provider.name]
+            return self.healths[label]
         except KeyError:
             account = getattr(provider, "account", None)
             made = Health(breaks=False) if account is None else health.ACCOUNTS.of(account, Health)
-            return self.healths.setdefault(provider.name, made)
+            return self.healths.setdefault(label, made)
 
-    def limiter(self, provider: Provider) -> Limiter | None:
+    def limiter(self, provider: Provider, label: str = "") -> Limiter | None:
         """What the calls to a provider have to wait for, if there is anything."""
+        label = label or provider.name
         try:
-            return self.limiters[provider.name]
+            return self.limiters[label]
         except KeyError:
-            made = _limiter(provider, self.config.limits.get(provider.name))
-            return self.limiters.setdefault(provider.name, made)
+            made = _limiter(provider, label, self.config.limits.get(provider.name))
+            return self.limiters.setdefault(label, made)
+
+    def members(self, target: Target) -> Members:
+        """Who share the questions to a target."""
+        named = target.spread or ((target.provider_name, target.model),)
+        found = self.sharing.get(named)
+        if found is None:
+            found = Members(tuple(self._each(named)))
+            if len(self.sharing) < SHARING:
+                found = self.sharing.setdefault(named, found)
+        return found
+
+    def _each(self, named: tuple[tuple[str, str], ...]) -> Iterator[Member]:
+        """A member for each key of each of these.
+
+        Raises:
+            ConfigError: two of them are one and the same.
+        """
+        seen: dict[Load, str] = {}
+        for name, model in named:
+            providers = self.registry.providers(name)
+            for number, provider in enumerate(providers, start=1):
+                label = name if len(providers) == 1 else f"{name}#{number}"
+                load = _load(provider, model)
+                if (other := seen.setdefault(load, label)) != label:
+                    raise ConfigError(f"{other} and {label} are one host with one key", hint="Name it once.")
+                yield Member(label, provider, model, self.health(provider, label), load, self.limiter(provider, label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +186,8 @@ class Core:
         if own is not None:
             given["model"] = own
             for target in registry.resolve(own)[:1]:
-                registry.provider(target.provider_name)
+                for name, _ in target.spread or ((target.provider_name, ""),):
+                    registry.provider(name)
         ledger = Ledger(loaded.ledger, loaded.budgets)
         base = opts.CallSettings(
             timeouts=loaded.timeouts,
@@ -210,7 +244,8 @@ class Core:
     def _line(self, plan: Plan, number: int, io: IO, attempts: list[Attempt]) -> Line:
         target, settings = plan.targets[number], plan.settings
         fields = _keyed(plan.fields, f"/{number}") if number else plan.fields  # another model is asked something else
-        provider = self.shared.registry.provider(target.provider_name)
+        provider, *others = self.shared.registry.providers(target.provider_name)
+        members = self.shared.members(target) if others or target.spread else None
         unfit = {"echo"} if plan.verb in ("complete", "chat") else MANY_TEXTS
         chosen = {**opts.checked(target.options), **fields}
         settings = opts.of_alias(settings, target.options)
@@ -223,11 +258,12 @@ class Core:
             settings=settings,
             fields=opts.flat({name: value for name, value in chosen.items() if name not in unfit}),
             who_has=self._who_has,
-            bridge=self.bridge if provider.loop_bound else None,
+            bridge=self.bridge if provider.loop_bound or members else None,
             tracer=self.shared.tracer,
             cache=self.shared.replies() if settings.cache.on else None,
             limiter=self.shared.limiter(provider),
             health=self.shared.health(provider),
+            members=members,
             attempts=attempts,
         )
 
@@ -387,12 +423,19 @@ def _keyed(fields: opts.Fields, suffix: str) -> opts.Fields:
     return {**fields, "idempotency_key": {"idempotency_key": own["idempotency_key"] + suffix}}
 
 
-def _limiter(provider: Provider, limits: Limits | None) -> Limiter | None:
+def _load(provider: Provider, model: str) -> Load:
+    """Shared like the health of its account."""
+    account = getattr(provider, "account", None)
+    address = getattr(getattr(provider, "host", None), "url", "")  # a gateway may have several hosts behind its paths
+    return Load() if account is None else health.LOADS.of(f"{account} {address} {model}", Load)
+
+
+def _limiter(provider: Provider, label: str, limits: Limits | None) -> Limiter | None:
     """Shared with all clients that use the same account. Who has none is held to the configuration alone."""
     account = getattr(provider, "account", None)
     if account is not None:
-        return shared(account, provider.name, limits)
-    return Limiter(provider.name, limits, learns=False) if limits is not None else None
+        return shared(account, label, limits)
+    return Limiter(label, limits, learns=False) if limits is not None else None
 
 
 def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:

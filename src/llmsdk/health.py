@@ -6,9 +6,12 @@ them together: a thousand callers do not make three thousand requests of it.
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
+from weakref import WeakSet
 
 from llmsdk.accounts import Accounts
 from llmsdk.errors import (
@@ -37,6 +40,8 @@ class CircuitPolicy(NamedTuple):
     """Faults of the host in a row, with no answer between, after which it is not asked. 0 is never."""
     cooldown: float = 10.0
     """Seconds until one request may try again."""
+    key_cooldown: float = 60.0
+    """Seconds that a refused key is left alone, where there are others."""
 
 
 class Quota:
@@ -155,6 +160,72 @@ class Health:
             self.quota.give(paid or 1)
 
 
+class Load:
+    """What one model of an account has to do, of the questions that it shares with others.
+
+    It is left alone for a while after it refused. Then one question tries, and others follow when it is answered.
+    """
+
+    __slots__ = ("_flights", "_pause", "_process", "latest", "until")
+
+    def __init__(self) -> None:
+        self.latest: int = 0
+        """The number of the latest question that went there."""
+        self.until: float | None = None
+        """Until when others are asked first."""
+        self._pause = 0.0
+        self._flights: WeakSet[Flight] = WeakSet()  # so that one that is lost, however that came, is not counted on
+        self._process = os.getpid()
+
+    @property
+    def under_way(self) -> int:
+        """How many questions are."""
+        if self._process != os.getpid():  # a forked child: it was the parent who asked
+            self._process, self._flights = os.getpid(), WeakSet()
+        return len(self._flights)
+
+    def begin(self, now: float) -> Flight:
+        """A question goes there."""
+        tries = self.until is not None
+        if tries:
+            self.until = now + self._pause
+        self.latest = next(_NUMBERS)
+        flight = Flight(self, tries=tries)
+        self._flights.add(flight)
+        return flight
+
+    def end(self, flight: Flight) -> None:
+        """A question is over. Takes no lock: it may be the garbage collector that closes a stream."""
+        self._flights.discard(flight)
+
+    def rest(self, seconds: float, now: float) -> None:
+        """Leave it alone for so long."""
+        if now + seconds >= (self.until or 0.0):
+            self.until, self._pause = now + seconds, seconds
+
+
+class Flight:
+    """One question under way."""
+
+    __slots__ = ("__weakref__", "_load", "_tries")
+
+    def __init__(self, load: Load, *, tries: bool) -> None:
+        self._load = load
+        self._tries = tries
+
+    def answered(self) -> None:
+        """What comes is an answer."""
+        if self._tries:
+            self._tries, self._load.until = False, None
+
+    def end(self) -> None:
+        """It is over."""
+        self._load.end(self)
+
+
+_NUMBERS = itertools.count(1)
+
+
 def is_alive(failure: BaseException | None) -> bool | None:
     """Whether an attempt that ended so shows that the host works; ``None`` where it shows neither."""
     if failure is None or isinstance(failure, RequestRejected | RateLimited | OutputError):
@@ -173,6 +244,21 @@ def price(error: LLMError) -> int:
 
 ACCOUNTS: Accounts[Health] = Accounts()
 """The health of each account: the same for all clients of the process."""
+LOADS: Accounts[Load] = Accounts()
+"""The load of each model of an account."""
 
 
-__all__ = ["ACCOUNTS", "FULL", "RETRY", "Circuit", "CircuitPolicy", "Health", "Quota", "is_alive", "price"]
+__all__ = [
+    "ACCOUNTS",
+    "FULL",
+    "LOADS",
+    "RETRY",
+    "Circuit",
+    "CircuitPolicy",
+    "Flight",
+    "Health",
+    "Load",
+    "Quota",
+    "is_alive",
+    "price",
+]

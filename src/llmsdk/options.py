@@ -101,7 +101,8 @@ class ChatOptions(Options, total=False):
 class ClientOptions(Defaults, total=False):
     """What a client takes besides: where its own provider is, for a start without a config file."""
 
-    api_key: str | Secret
+    api_key: str | Secret | Sequence[str | Secret]
+    """Several share the questions."""
     base_url: str
     http_client: Any
 

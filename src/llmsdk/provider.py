@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from llmsdk.errors import BadResponse, DeadlineExceeded, InvalidBody, LLMError, ResponseTooLarge, Transient
 from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
@@ -25,6 +25,9 @@ from llmsdk.types import Event, Info, Request, TokenCount
 
 Native = Literal["translate", "answer", "classify"]
 """The verbs that a model may be made for."""
+Schema = Literal["none", "json", "strict"]
+SCHEMAS: tuple[Schema, ...] = get_args(Schema)
+"""From the loosest to the best."""
 CONTRACT = 1
 """Version of this contract. The registry refuses a provider that was written for another."""
 LINGER = 0.05
@@ -42,7 +45,7 @@ class Capabilities:
     suffix: bool = False
     """Fills in between a prompt and a suffix."""
     chat: bool = True
-    schema: Literal["none", "json", "strict"] = "none"
+    schema: Schema = "none"
     """``strict`` holds the reply to a JSON schema, ``json`` only to some JSON object."""
     logprobs: int = 0
     """How many alternatives a token may report; 0 is none."""
@@ -56,6 +59,22 @@ class Capabilities:
     native: frozenset[Native] = frozenset()
     """The verbs that this very model is made for. They are then not asked in words, but by ``Translates``, ``Answers``
     and ``Classifies``, which are the provider's. Many such models have neither ``chat`` nor ``complete``."""
+
+    def __and__(self, other: Capabilities) -> Capabilities:
+        """What both can. Of windows and replies the smaller and the larger, as far as they are known: what surely fits,
+        and what may have to be paid for."""
+        return Capabilities(
+            complete=self.complete and other.complete,
+            suffix=self.suffix and other.suffix,
+            chat=self.chat and other.chat,
+            schema=SCHEMAS[min(SCHEMAS.index(self.schema), SCHEMAS.index(other.schema))],
+            logprobs=min(self.logprobs, other.logprobs),
+            tools=self.tools and other.tools,
+            options=self.options & other.options,
+            context=min((n for n in (self.context, other.context) if n is not None), default=None),
+            output=None if self.output is None or other.output is None else max(self.output, other.output),
+            native=self.native & other.native,
+        )
 
 
 def _bare(url: str | None) -> str | None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from operator import attrgetter
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
-from llmsdk.config import Config
+from llmsdk.config import Config, ModelAlias
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
 from llmsdk.provider import CONTRACT, Provider
 from llmsdk.secret import Secret, kept
@@ -58,6 +58,8 @@ class Target:
     provider_name: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    spread: tuple[tuple[str, str], ...] = ()
+    """Providers and models that share the questions, of which the first stands above; empty where it is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Registry:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._lock = Lock()
-        self._providers: dict[str, Provider] = {}
+        self._providers: dict[str, tuple[Provider, ...]] = {}
         self._lent: set[str] = set()
         self._resolved: dict[str, tuple[Target, ...]] = {}
         self._scan: tuple[EntryPoint, ...] | None = None
@@ -105,6 +107,9 @@ class Registry:
 
     def _targets(self, model: str, options: Mapping[str, Any]) -> Iterator[Target]:
         alias = self.config.models.get(model)
+        if alias is not None and alias.spread:
+            yield self._spread(alias, {**alias.options, **options})
+            return
         if alias is not None:
             for target in alias.targets:
                 yield from self._targets(target, {**alias.options, **options})
@@ -118,6 +123,11 @@ class Registry:
             hint = f'Write "{provider}:MODEL"; client.models("{provider}") lists what it offers.'
             raise ConfigError(f"{model!r} names a provider but no model", hint=hint)
         yield Target(provider, name, options)
+
+    def _spread(self, alias: ModelAlias, options: Mapping[str, Any]) -> Target:
+        members = [next(self._targets(member, {})) for member in alias.targets]
+        named = tuple((member.provider_name, member.model) for member in members)
+        return replace(members[0], options=options, spread=named if len(named) > 1 else ())
 
     def _unknown_model(self, model: str) -> UnknownModel:
         names = (*self.config.models, *self._names(), POCKET)
@@ -147,12 +157,16 @@ class Registry:
         """
         _check_contract(provider, repr(provider))
         with self._lock:
-            if self._providers.setdefault(provider.name, provider) is not provider:
+            if self._providers.setdefault(provider.name, (provider,))[0] is not provider:
                 raise ConfigError(f"there is a provider {provider.name!r} already", hint="Give it another name.")
             self._lent.add(provider.name)
 
     def provider(self, name: str) -> Provider:
-        """The provider of that name, made at the first call.
+        """The provider of that name, as ``providers`` has it; with several keys the one with the first."""
+        return self.providers(name)[0]
+
+    def providers(self, name: str) -> tuple[Provider, ...]:
+        """The provider of that name, once for each of its keys, made at the first call.
 
         Raises:
             UnknownProvider, MissingExtra, MissingKey, ConfigError: it cannot be made; nothing was sent anywhere.
@@ -171,7 +185,8 @@ class Registry:
         ``end`` is how to close one; by default its own ``aclose`` is awaited.
         """
         with self._lock:
-            providers = [item for name, item in self._providers.items() if name not in self._lent]
+            made = (items for name, items in self._providers.items() if name not in self._lent)
+            providers = [item for items in made for item in items]
             self._providers.clear()
         errors: list[Exception] = []
         for provider in providers:
@@ -182,13 +197,34 @@ class Registry:
         if errors:
             raise errors[0]
 
-    def _make(self, name: str) -> Provider:
+    def _make(self, name: str) -> tuple[Provider, ...]:
         row = self.config.providers.get(name, {})
         kind = row.get("kind", name)
         cls = self._load(name, kind)
         table = self._secrets(name, kind, cls, {key: value for key, value in row.items() if key != "kind"})
-        settings = validated(cls.Settings, table, ("providers", name), self.config.sources)
-        return cast("Provider", cls(name, settings))
+        place = ("providers", name)
+        tables = list(self._for_each_key(name, table)) if "api_key" in keys(cls.Settings) else [table]
+        settings = [validated(cls.Settings, each, place, self.config.sources) for each in tables]
+        return tuple(cast("Provider", cls(name, each)) for each in settings)
+
+    def _for_each_key(self, name: str, table: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The settings, once for each of several keys. No text shows one."""
+        given = table.get("api_key")
+        if not isinstance(given, list | tuple):
+            yield table
+            return
+        if not given:
+            raise self._bad_keys(name, "an empty list of keys", "Write at least one, or leave api_key out.")
+        for number, key in enumerate(given, start=1):
+            if not key:
+                raise self._bad_keys(name, f"key {number} of {len(given)} is empty", "Leave it out, or set it.")
+            if (first := given.index(key) + 1) != number:
+                raise self._bad_keys(name, f"keys {first} and {number} are the same", "Each key once.")
+            yield {**table, "api_key": key}
+
+    def _bad_keys(self, name: str, what: str, hint: str) -> ConfigError:
+        key = f"providers.{name}.api_key"
+        return ConfigError(f"{self.config.sources.get(key, '')}: {key}: {what}", hint=hint, key=key)
 
     def _load(self, name: str, kind: str) -> Any:
         if ":" in kind and f"providers.{name}.kind" in self.config.untrusted:
@@ -226,10 +262,12 @@ class Registry:
             return None
         row = self.config.providers.get(name, {})
         kind = row.get("kind", name)
-        variable = _variable(row.get("api_key")) or (None if "api_key" in row else self._vendor(name, kind, row))
-        if variable is not None:
-            return f"env {variable}"
-        return self.config.sources.get(f"providers.{name}.api_key")
+        own = self.config.sources.get(f"providers.{name}.api_key")
+        given = row["api_key"] if isinstance(row.get("api_key"), list | tuple) else [row.get("api_key")]
+        if "api_key" not in row and (vendor := self._vendor(name, kind, row)) is not None:
+            return f"env {vendor}"
+        found = (f"env {variable}" if (variable := _variable(key)) else own for key in given)
+        return ", ".join(dict.fromkeys(source for source in found if source)) or None
 
     def _vendor(self, name: str, kind: str, row: Mapping[str, Any], cls: Any = None) -> str | None:
         """The vendor's own variable, where it is set and the provider is the vendor's."""
@@ -260,7 +298,7 @@ class Registry:
             raise MissingKey(f"{place}: the environment variable {variable} is not set", hint=hint, key=place)
         if isinstance(value, Mapping):
             return {key: self._filled(item, place) for key, item in value.items()}
-        return value
+        return [self._filled(item, place) for item in value] if isinstance(value, list | tuple) else value
 
     def _check_trust(self, name: str, kind: str, cls: Any, table: Mapping[str, Any], vendor: str | None) -> None:
         """Refuse to hand a secret to a provider that an untrusted file could have pointed at a stranger."""
@@ -354,8 +392,8 @@ def _variable(value: Any) -> str | None:
 def _variables(value: Any) -> Iterator[str]:
     if variable := _variable(value):
         yield variable
-    elif isinstance(value, Mapping):
-        for item in value.values():
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
             yield from _variables(item)
 
 

@@ -29,6 +29,7 @@ class Attempt:
 
     id: str
     provider: str
+    """Its name; with several keys also which of them, such as ``openai#2``."""
     model: str
     operation: Operation
     at: float

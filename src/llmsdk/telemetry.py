@@ -74,7 +74,9 @@ class OpenTelemetry:
         parent = attributes.get("parent")
         if name == "attempt":
             inside = self._trace.set_span_in_context(parent.span) if isinstance(parent, _Span) else None
-            return _Span(self, self._tracer.start_span(f"attempt {attributes['model']}", context=inside), None)
+            member = {"llmsdk.member": attributes["member"]} if "member" in attributes else {}
+            span = self._tracer.start_span(f"attempt {attributes['model']}", context=inside, attributes=member)
+            return _Span(self, span, None)
         common = _common(name, attributes)
         span = self._tracer.start_span(
             f"{common['gen_ai.operation.name']} {attributes['model']}",

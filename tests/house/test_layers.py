@@ -64,7 +64,7 @@ FOR_TYPES = {
     "tasks": "functions",
     "accounting": "results",
     "mending": "provider",
-    "pipeline": "accounting cache limits provider results",
+    "pipeline": "accounting cache limits provider results pipeline.*",
     "core": "config registry",
 }
 FREE = ("llmsdk.testing", "llmsdk.cli")

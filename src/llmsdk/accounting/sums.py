@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -66,6 +67,10 @@ Facts = tuple[str, str, str, str, tuple[str, ...]]
 """What a row can be grouped by: day, provider, model, operation, tags."""
 
 
+_KEY = re.compile(r"#[0-9]+$")
+"""Which of its keys a provider was asked with: of no matter to a model."""
+
+
 def facts(row: Attempt) -> Facts:
     return day_of(row.at), row.provider, row.model, row.operation, row.tags
 
@@ -83,7 +88,7 @@ def _keys(known: Facts, keys: tuple[By, ...]) -> Iterator[tuple[str, ...]]:
     day, provider, model, operation, tags = known
     values: Mapping[By, Iterable[str]] = {
         "day": (day,),
-        "model": (f"{provider}:{model}",),
+        "model": (f"{_KEY.sub('', provider)}:{model}",),
         "provider": (provider,),
         "operation": (operation,),
         "tag": set(tags) or ("",),

@@ -34,6 +34,8 @@ class Asked:
     given: tuple[Any, ...]
     """What the operation takes besides the request."""
     namespace: str = ""
+    others: tuple[tuple[Provider, str], ...] = ()
+    """Hosts, with their models, that may be asked in its place."""
 
 
 def key(asked: Asked, secret: bytes) -> bytes | None:
@@ -41,18 +43,26 @@ def key(asked: Asked, secret: bytes) -> bytes | None:
 
     A provider takes part by ``fingerprint(secret)``, a text that tells its host, its settings and who asks from others.
     """
-    fingerprint = getattr(asked.provider, "fingerprint", None)
-    if fingerprint is None:
-        return None
-    kind = type(asked.provider)
+    everybody = [_who(provider, secret) for provider in (asked.provider, *(provider for provider, _ in asked.others))]
     request = {f.name: getattr(asked.request, f.name) for f in fields(Request) if f.name not in _LEFT_OUT}
     digest = blake2b(digest_size=32, key=secret)
-    whole = (FORMAT, CONTRACT, asked.namespace, kind.__module__, kind.__qualname__, fingerprint(secret))
+    whole: list[Any] = [FORMAT, CONTRACT, asked.namespace]
+    for who in everybody:
+        if who is None:
+            return None
+        whole += who
+    whole += [model for _, model in asked.others]
     try:
         _feed(digest, (*whole, asked.operation, asked.given, request))
     except _Unknown:
         return None
     return digest.digest()
+
+
+def _who(provider: Provider, secret: bytes) -> tuple[str, str, str] | None:
+    fingerprint = getattr(provider, "fingerprint", None)
+    kind = type(provider)
+    return None if fingerprint is None else (kind.__module__, kind.__qualname__, fingerprint(secret))
 
 
 def _feed(digest: blake2b, value: Any) -> None:

@@ -121,12 +121,7 @@ def _settings(config: Any) -> Iterator[Row]:
     yield "file", escape(str(config.path or "none found")), f"[yellow]{trusted}[/]" if trusted else ""
     yield "default", escape(config.default or "none"), escape(config.sources.get("default", ""))
     for alias in config.models.values():
-        options = "".join(f", {name} = {value!r}" for name, value in alias.options.items())
-        yield (
-            escape(f"models.{alias.name}"),
-            escape(" > ".join(alias.targets) + options),
-            _source(config, f"models.{alias.name}"),
-        )
+        yield escape(f"models.{alias.name}"), escape(str(alias)), _source(config, f"models.{alias.name}")
     for section in ("retry", "timeouts", "circuit"):
         values = getattr(config, section)
         for key in getattr(values, "_fields", None) or values.__slots__:

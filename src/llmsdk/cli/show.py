@@ -67,8 +67,7 @@ def _names(config: Path | None) -> None:
     table.add_column(style="bold")
     table.add_row("default", escape(loaded.default or "none"))
     for alias in loaded.models.values():
-        options = "".join(f", {name} = {value!r}" for name, value in alias.options.items())
-        table.add_row("alias", escape(alias.name), escape(" > ".join(alias.targets) + options))
+        table.add_row("alias", escape(alias.name), escape(str(alias)))
     installed = {item.name: item.origin for item in Registry(loaded).installed()}
     for name in sorted({*installed, *loaded.providers}):
         kind = loaded.providers.get(name, {}).get("kind", name)

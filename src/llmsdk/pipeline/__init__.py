@@ -1,6 +1,6 @@
 """What stands between a verb and a provider: middleware, each a function from handler to handler.
 
-    trace > cache > retry > hedge > limits > attempt > provider
+    trace > cache > retry > hedge > spread > limits > attempt > provider
 
 A handler turns a ``Call`` into events. ``retry`` is the only place that decides whether something is asked again,
 ``attempt`` the only one that writes the ledger. The deadline is no layer: ``Clock`` holds it below every wait, and
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmsdk.accounting.ledger import Ledger
     from llmsdk.cache import Cache
     from llmsdk.limits import Limiter
+    from llmsdk.pipeline.members import Choice
     from llmsdk.provider import Provider
     from llmsdk.results import Attempt
 
@@ -100,6 +101,10 @@ class Call:
     caching: CachePolicy = CachePolicy()
     hedge: float = 0.0
     """Seconds without content after which the same is asked a second time; 0 is never."""
+    choice: Choice | None = None
+    """Who may be asked, where it is not ``provider`` alone. Whoever is asked takes its place in the call."""
+    label: str = ""
+    """Which of them it is."""
     limiter: Limiter | None = None
     patient: bool = True
     """It waits for its turn. Else it goes only where there is room at once."""
@@ -115,6 +120,8 @@ class Call:
     """Settled rows, shared with the other steps of the same task."""
     reply: Reply = field(default_factory=Reply)
     """What the latest attempt has yielded so far."""
+    warnings: list[str] = field(default_factory=list)
+    """For the result, shared with the other steps of the same task."""
     delivered: bool = False
     """Content has reached the caller, so it cannot be taken back by asking again."""
 

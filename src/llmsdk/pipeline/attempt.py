@@ -96,17 +96,18 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
 
 async def _reserved(call: Call, clock: Clock) -> Attempt:
     """The row of an attempt that is about to be sent, which the circuit and the budgets allow."""
-    entered = call.health.enter(call.provider.name, call.circuit, call.io.now)
+    name = call.label or call.provider.name
+    entered = call.health.enter(name, call.circuit, call.io.now)
     try:
         return await call.ledger.reserve(
-            call.provider.name,
+            name,
             call.request.model,
             call.operation,
             bound=_bound(call),
             io=call.io.within(clock),
             budgets=call.budgets,
             tags=call.tags,
-            tariff=getattr(call.provider, "tariff", None),
+            tariff=getattr(call.provider, "tariff", None) or (call.provider.name if call.label else None),
             key=call.request.idempotency_key,
         )
     except BaseException:  # nothing is sent, so it was not the one request that tries a host which has failed
@@ -190,6 +191,8 @@ def _prompt_tokens(request: Request) -> int:
 def _span(call: Call) -> Callable[[dict[str, Any]], None]:
     assert call.tracer is not None
     told = {"provider": call.provider.name, "model": call.request.model, "parent": call.span}
+    if call.label:
+        told["member"] = call.label
     return call.tracer.start("attempt", told)
 
 

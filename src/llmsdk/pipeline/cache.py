@@ -23,7 +23,8 @@ def cache(handler: Handler) -> Handler:
     def cached(call: Call) -> AsyncIterator[Event]:
         if call.cache is None or call.given is None or not _wanted(call):
             return handler(call)
-        asked = Asked(call.operation, call.request, call.provider, call.given, call.caching.namespace)
+        others = call.choice.members.hosts[1:] if call.choice is not None else ()
+        asked = Asked(call.operation, call.request, call.provider, call.given, call.caching.namespace, others)
         return _cached(handler, call, call.cache, asked)
 
     return cached

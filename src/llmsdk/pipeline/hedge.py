@@ -11,9 +11,10 @@ from dataclasses import replace
 from functools import partial
 
 from llmsdk.errors import LLMError
-from llmsdk.health import FULL, RETRY
+from llmsdk.health import FULL, RETRY, Health
 from llmsdk.io import Racing, closing
 from llmsdk.pipeline import Call, Handler, is_content
+from llmsdk.provider import Provider
 from llmsdk.types import Event
 
 KEPT = FULL // 2
@@ -36,7 +37,10 @@ def hedge(handler: Handler) -> Handler:
 
 async def _raced(handler: Handler, call: Call, io: Racing) -> AsyncIterator[Event]:
     async with closing(_Race(handler, replace(call, io=io), io)) as race:
-        winner = await race.run()
+        try:
+            winner = await race.run()
+        finally:
+            call.provider, call.health = race.asked
         call.reply, call.delivered = winner.call.reply, winner.call.delivered
         for event in winner.early:
             yield event
@@ -78,6 +82,12 @@ class _Race:
         self._second: _Leg | None = None
         self._winner: _Leg | None = None
 
+    @property
+    def asked(self) -> tuple[Provider, Health]:
+        """Whose quota and promises hold for what follows: where there is a choice, each may have asked another."""
+        call = (self._winner or self._first).call
+        return call.provider, call.health
+
     async def run(self) -> _Leg:
         """The one that was first to bring something. The other is closed by then, and its row settled.
 
@@ -106,7 +116,7 @@ class _Race:
     async def _follow(self) -> bool:
         """The second, when it is time and there is room for it; whether all is decided with its end."""
         await self._due()
-        quota = self._call.health.quota
+        quota = self._first.call.health.quota
         if not quota.take(RETRY, leave=KEPT):
             return False
         second = self._second = _Leg(self._handler, self._again())

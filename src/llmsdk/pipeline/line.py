@@ -18,6 +18,7 @@ from llmsdk.limits import Limiter
 from llmsdk.options import CallSettings
 from llmsdk.pipeline import Bound, Call, Handler, Invoke
 from llmsdk.pipeline.answer_tool import as_text, as_tool
+from llmsdk.pipeline.members import Choice, Members
 from llmsdk.provider import Capabilities, Embeds, Provider, Scores
 from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Record, Timing, total_usage
@@ -49,6 +50,8 @@ class Line:
     tracer: Any = None
     limiter: Limiter | None = None
     health: Health = field(default_factory=Health)
+    members: Members | None = None
+    """Who share the questions, if ``provider`` is only the first of them."""
     attempts: list[Attempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     started: float = 0.0
@@ -72,11 +75,16 @@ class Line:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self.provider.capabilities(self.model)
+        return self.members.capabilities if self.members else self.provider.capabilities(self.model)
 
     def does(self, protocol: type) -> bool:
         """Whether the provider has one of the small protocols."""
-        return isinstance(self.provider, protocol)
+        return self.members.does(protocol) if self.members else isinstance(self.provider, protocol)
+
+    @property
+    def asked_of(self) -> str:
+        """Who is asked, for people."""
+        return str(self.members) if self.members else f"{self.provider.name}:{self.model}"
 
     @property
     def rung(self) -> Rung:
@@ -123,11 +131,11 @@ class Line:
         if self.settings.on_unsupported == "raise":
             raise self.unsupported(name, optional=True)
         if self.settings.on_unsupported == "warn":
-            self.warn(f"{self.provider.name}:{self.model} does not support {name}; it was left out")
+            self.warn(f"{self.asked_of} does not support {name}; it was left out")
 
     def unsupported(self, capability: str, *, optional: bool = False) -> Unsupported:
         """The error for a capability that this model lacks; what is ``optional`` the caller may have dropped."""
-        message = f"{self.provider.name}:{self.model} does not support {capability}{self._purpose()}"
+        message = f"{self.asked_of} does not support {capability}{self._purpose()}"
         drop = 'on_unsupported="drop" leaves it out.' if optional else ""
         hint = f"{self.who_has(capability)} {drop}".strip() or "Ask another model."
         return Unsupported(message, capability=capability, hint=hint).locate(self.provider.name, self.model)
@@ -229,7 +237,9 @@ class Line:
             caching=self.settings.cache,
             hedge=self.settings.hedge or 0.0,
             limiter=self.limiter,
+            choice=Choice(self.members, self.settings.circuit) if self.members else None,
             attempts=self.attempts,
+            warnings=self.warnings,
         )
 
     def _keyed(self, request: Request) -> Request:
@@ -246,9 +256,10 @@ class Line:
     def record(self, route: str, reply: Reply | None = None) -> Record:
         """How the result came about."""
         finish = reply.finish if reply else None
+        provider, model = self._answered()
         return Record(
-            provider=self.provider.name,
-            model=(reply and reply.model) or self.model,
+            provider=provider,
+            model=(reply and reply.model) or model,
             route=route,
             attempts=tuple(self.attempts),
             timing=self._timing(),
@@ -257,6 +268,13 @@ class Line:
             warnings=(*self.warnings, *(reply.warnings if reply else ())),
             raw_body=reply.raw if reply else None,
         )
+
+    def _answered(self) -> tuple[str, str]:
+        """Who gave the latest reply, and by which model."""
+        if self.members is None or not self.attempts:
+            return self.provider.name, self.model
+        member = self.members.called(self.attempts[-1].provider)
+        return member.provider.name, member.model
 
     def _timing(self) -> Timing:
         last = self.attempts[-1] if self.attempts else None

@@ -64,14 +64,25 @@ def _delay(error: LLMError, number: int, call: Call) -> float | None:
         if refusal:
             _noted(error, refusal)
         return None
-    delay = max(_backoff(call.retry, number), getattr(error, "retry_after", None) or 0.0)
-    if reason := _too_long(error, delay, call):
+    if call.choice is not None and call.choice.goes_on(call.io.now()):
+        asked = delay = 0.0  # it is another one that is asked
+    else:
+        asked = _asked(error, call)
+        delay = max(_backoff(call.retry, number), asked)
+    if reason := _too_long(asked, delay, call):
         _noted(error, reason)
         return None
     if (cost := price(error)) and not call.health.quota.take(cost):
         _noted(error, SPENT)
         return None
     return delay
+
+
+def _asked(error: LLMError, call: Call) -> float:
+    """Seconds that whoever is asked next wants to be waited for."""
+    if call.choice is not None:
+        return call.choice.wait(call.io.now())
+    return getattr(error, "retry_after", None) or 0.0
 
 
 def _refusal(error: LLMError, number: int, call: Call) -> str | None:
@@ -91,9 +102,8 @@ def _is_done_once(call: Call) -> bool:
     return call.request.idempotency_key is not None and getattr(call.provider, "idempotent", False)
 
 
-def _too_long(error: LLMError, delay: float, call: Call) -> str:
-    """Why not to wait so long."""
-    asked = getattr(error, "retry_after", None)
+def _too_long(asked: float, delay: float, call: Call) -> str:
+    """Why not to wait so long, of which the host ``asked`` for so much."""
     who = "The host asks to wait" if asked == delay else "The next attempt would start in"
     left = None if call.deadline is None else max(call.deadline - call.io.now(), 0.0)
     if left is not None and delay >= left:

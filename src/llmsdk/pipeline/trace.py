@@ -47,11 +47,12 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
 
 def _asked(call: Call, content: bool) -> dict[str, Any]:
     request = call.request
+    alone = call.choice is None or len(call.choice.members.hosts) == 1
     options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
     told: dict[str, Any] = {
         "provider": call.provider.name,
         "model": request.model,
-        "address": getattr(getattr(call.provider, "host", None), "url", None),
+        "address": getattr(getattr(call.provider, "host", None), "url", None) if alone else None,
         "raw": isinstance(request.input, str),
         "stream": request.stream,
         "n": request.n,

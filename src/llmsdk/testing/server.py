@@ -315,6 +315,8 @@ class _Connection:
             await self._sleep(float("inf"))
         if end == "reset":
             await asyncio.sleep(2 * TICK)  # a reset overtakes what the client has not read yet
+            if self.writer.transport.is_closing():
+                raise _Left
             sock = self.writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.writer.transport.abort()
