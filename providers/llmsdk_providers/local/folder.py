@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ CODE_KEYS = frozenset(
 """Keys of a configuration that name code to run."""
 KERNEL_KEYS = ("attn_implementation", "experts_implementation", "use_kernels", "kernel_config")
 """Keys whose value may name a kernel, which is code from the hub."""
+_TOOLS = re.compile(r"\btools\b")
 MAX_HEADER = 100 * 2**20
 """Bytes of a safetensors header, by the format's own limit."""
 
@@ -42,9 +44,18 @@ class ModelFolder:
     path: Path
     config: Mapping[str, Any] = field(repr=False)
     tokenizer: Mapping[str, Any] = field(repr=False)
-    has_template: bool
-    """It brings a chat template."""
+    template: str = field(repr=False)
+    """Its chat templates, one after another; empty if it brings none."""
     generation: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def has_template(self) -> bool:
+        return bool(self.template)
+
+    @property
+    def takes_tools(self) -> bool:
+        """A chat template tells the model of tools. Whether it writes calls in a form that can be read shows later."""
+        return _TOOLS.search(self.template) is not None
 
     @property
     def ends(self) -> list[Any]:
@@ -85,8 +96,13 @@ def open_folder(path: Path, name: str) -> ModelFolder:
     if not any(all((path / part).exists() for part in parts) for parts in TOKENIZERS):
         hint = "Put the model's tokenizer.json (and tokenizer_config.json) into the folder."
         raise ModelFileError(f"{name!r} has no tokenizer", hint=hint)
-    template = bool(tokenizer.get("chat_template")) or any(path.glob("chat_template.*"))
-    return ModelFolder(path, config, tokenizer, template, generation)
+    return ModelFolder(path, config, tokenizer, _templates(path, tokenizer), generation)
+
+
+def _templates(path: Path, tokenizer: Mapping[str, Any]) -> str:
+    own = tokenizer.get("chat_template")  # a text, or several by name
+    files = [file.read_text("utf-8", "replace") for file in sorted(path.glob("chat_template.*"))]
+    return "\n".join(([json.dumps(own)] if own else []) + files)
 
 
 _EXPECTED = "A model folder holds config.json, *.safetensors and tokenizer.json."

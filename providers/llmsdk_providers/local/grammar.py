@@ -40,28 +40,51 @@ def installed() -> bool:
 
 
 class Rules(NamedTuple):
-    """A schema as a grammar."""
+    """A grammar: one schema, or a text that calls a tool."""
 
-    grammar: str
+    body: str
+    """What follows ``start:``, and further rules."""
     left_out: str = ""
     """What it asks for beyond the grammar, such as that no item comes twice; to be checked when the value is whole."""
 
+    @property
+    def grammar(self) -> str:
+        # Without forcing, no text is turned into tokens here, and no spelling of a control token into that token.
+        return f'%llguidance {{"no_forcing": true}}\nstart: {self.body}'
 
-def translated(schema: Mapping[str, Any]) -> Rules:
+
+def translated(schema: Mapping[str, Any], argument: str = "output") -> Rules:
     """The grammar of all that satisfies a JSON schema, or of somewhat more where no grammar expresses a keyword.
 
     Raises:
         MissingExtra: llguidance is not installed.
         InputError: it is no schema, or nothing satisfies it.
         Unsupported: it has a pattern that no grammar expresses.
+
+    ``argument`` is whose the schema is.
     """
     if not installed():
         raise MissingExtra("local", needed_for="a reply that is held to a schema")
     try:
         text = json.dumps({**_closed(schema), "x-guidance": SPACE}, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"the schema is no JSON: {error}", argument="output") from None
-    return _translated(text)
+        raise InputError(f"the schema is no JSON: {error}", argument=argument) from None
+    return _translated(text, argument)
+
+
+def composed(before: str, objects: Sequence[tuple[str, Rules]], after: str, other: Rules | None) -> Rules:
+    """One of ``objects``, each an opening and the rules of what follows it, between two texts; or else ``other``."""
+    lines = [f"value{n}: {rules.body}" for n, (_, rules) in enumerate(objects)]
+    each = " | ".join(f"{_quoted(before + opening)} value{n}" for n, (opening, _) in enumerate(objects))
+    body = f"({each}) {_quoted(after)}"
+    if other is not None:
+        body, lines = f"({body}) | other", [*lines, f"other: {other.body}"]
+    left_out = [rules.left_out for _, rules in objects] + ([other.left_out] if other is not None else [])
+    return Rules("\n".join([body, *lines]), ", ".join(dict.fromkeys(filter(None, left_out))))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _closed(schema: Any) -> Any:
@@ -78,17 +101,17 @@ def _closed(schema: Any) -> Any:
 
 
 @lru_cache(KEPT)
-def _translated(schema: str) -> Rules:
+def _translated(schema: str, argument: str) -> Rules:
     wrong, said = _check(schema)
     if not wrong:
-        return Rules(_grammar(schema))
+        return Rules(f"%json {schema}")
     lenient = json.dumps({**json.loads(schema), "x-guidance": {**SPACE, "lenient": True}})
     wrong, said = _check(lenient)
     told = "; ".join(dict.fromkeys(" ".join(each.split()) for each in said))
     if not wrong:
-        return Rules(_grammar(lenient), _left_out(said))
+        return Rules(f"%json {lenient}", _left_out(said))
     if "look-around" not in told and "backreferences" not in told:
-        raise InputError(f"the schema cannot be satisfied: {told}", argument="output")
+        raise InputError(f"the schema cannot be satisfied: {told}", argument=argument)
     hint = "Leave that out of the type and check the value afterwards, or ask for the value in words."
     raise Unsupported(f"local models cannot be held to this schema: {told}", capability="schema", hint=hint)
 
@@ -109,11 +132,6 @@ def _check(schema: str) -> tuple[bool, list[str]]:
     from llguidance import LLMatcher
 
     return LLMatcher.validate_grammar_with_warnings(LLMatcher.grammar_from_json_schema(schema))
-
-
-def _grammar(schema: str) -> str:
-    # Without forcing, no text is turned into tokens here, and no spelling of a control token into that token.
-    return f'%llguidance {{"no_forcing": true}}\nstart: %json {schema}'
 
 
 # --- grammars -------------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 from llmsdk.errors import ContextTooLong, DeadlineExceeded, InputError, LLMError, TimedOut, Unsupported
-from llmsdk.io import IO
+from llmsdk.io import IO, closing
 from llmsdk.provider import CONTRACT, Capabilities
 from llmsdk.types import Event, Finish, Info, Media, Model, Output, Request, TextDelta, TokenCount, Usage
+from llmsdk_providers.local.calls import held, told_apart
 from llmsdk_providers.local.engine import Engine
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
@@ -76,7 +77,8 @@ class Local(Verbs):
             chat=folder is None or folder.has_template,
             schema="strict" if installed() else "none",
             logprobs=MAX_LOGPROBS,
-            options=OPTIONS,
+            tools=folder is not None and folder.takes_tools,
+            options=OPTIONS | {"tool_choice"} if installed() else OPTIONS,
             context=None if folder is None else self._window(folder),
         )
 
@@ -110,14 +112,18 @@ class Local(Verbs):
 
     def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
         """The reply as it is computed, a token a step."""
+        if request.tool_choice == "none":
+            request = replace(request, tools=(), tool_choice=None)
         causal = self._shelf.get(request.model).purpose().kind == "causal"
         return self._write(request, io) if causal else self.rewrite(request, io)
 
     async def _write(self, request: Request, io: IO) -> AsyncIterator[Event]:
         sampling = _checked(request)
-        rules = None if request.schema is None else translated(request.schema)
+        reply = None if request.schema is None else translated(request.schema)
         model, engine = await self._open(request.model, io, "chat")
         prompt = await io.run(partial(model.texts().prompt, request))
+        form = model.texts().calls() if request.tools else None
+        rules = reply if form is None else held(form, request.tools, request.tool_choice, reply)
         grammar = None if rules is None else await io.run(lambda: model.grammars().compiled(rules.grammar))
         room = self._room(model, prompt)
         wanted = request.max_tokens or self.settings.max_tokens
@@ -131,15 +137,9 @@ class Local(Verbs):
             if request.echo and isinstance(request.input, str):
                 for index in range(request.n):
                     yield TextDelta(request.input, index)
-            left = request.n
-            while left:
-                for item in await io.wait(mailbox.take()):
-                    if isinstance(item, LLMError | Finish):
-                        left -= 1
-                        yield _usage(prompt, sum(work.tokens for work in works), cached=works[0].cached)
-                    if isinstance(item, LLMError):
-                        raise item
-                    yield item
+            async with closing(_delivered(works, mailbox, prompt, io)) as events:
+                async for event in events if form is None else told_apart(events, form):
+                    yield event
         finally:
             for work in works:
                 work.cancelled = True
@@ -221,6 +221,21 @@ class Local(Verbs):
         return window - size
 
 
+async def _delivered(
+    works: Sequence[Generation], mailbox: Mailbox[Delivery], prompt: Prompt, io: IO
+) -> AsyncIterator[Event]:
+    """What the engine writes, until all works are over; before each end the tokens so far."""
+    left = len(works)
+    while left:
+        for item in await io.wait(mailbox.take()):
+            if isinstance(item, LLMError | Finish):
+                left -= 1
+                yield _usage(prompt, sum(work.tokens for work in works), cached=works[0].cached)
+            if isinstance(item, LLMError):
+                raise item
+            yield item
+
+
 def _checked(request: Request) -> Sampling:
     """The sampling of a request that this runtime can serve.
 
@@ -230,7 +245,6 @@ def _checked(request: Request) -> Sampling:
     """
     asked = {
         "suffix": request.suffix is not None,
-        "tools": bool(request.tools) or request.tool_choice not in (None, "none"),
         "reasoning": request.reasoning is not None,
         "media": any(isinstance(part, Media) for message in request.messages for part in message.parts),
         "extra": bool(request.extra_body or request.extra_headers),

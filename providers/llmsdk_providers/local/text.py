@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
 from typing import Any
 
 from llmsdk.errors import InputError, TemplateError, Unsupported
-from llmsdk.types import Message, Reasoning, Request, Text, ToolCall, ToolResult
+from llmsdk.types import Message, Request, Tool
+from llmsdk_providers.local.calls import PROBE, CallForm, described, learned, probe, turns
 from llmsdk_providers.local.detokenizer import Codec, Detokenizer
 from llmsdk_providers.local.guard import stopped_after
 
@@ -58,6 +59,8 @@ class Texts:
         )
         self._ends = frozenset(_ids([tokenizer.eos_token_id, *ends]))
         self._end_of_turn = self._find_end_of_turn() if self._template else None
+        self._form: CallForm | None = None
+        self._form_sought = False
 
     # --- prompts ----------------------------------------------------------------------------------------------
 
@@ -72,7 +75,7 @@ class Texts:
         if isinstance(request.input, str):
             ids = tuple(self._raw(request.input))
             return Prompt(ids, ids, (), self._ends)
-        ids = tuple(self._encode(self._rendered(request.input)))
+        ids = tuple(self._encode(self._rendered(request.input, request.tools)))
         if not ids:
             raise TemplateError(f"the chat template of {self._name!r} renders nothing")
         stop_ids = self._ends if self._end_of_turn is None else self._ends | {self._end_of_turn}
@@ -85,7 +88,7 @@ class Texts:
         if isinstance(request.input, str):
             whole = self._raw(request.input + text)
         else:
-            whole = self._encode([*self._rendered(request.input), (text, True)])
+            whole = self._encode([*self._rendered(request.input, request.tools), (text, True)])
         size = len(prompt.ids)
         ids = whole[size:] if tuple(whole[:size]) == prompt.ids else self._inside(text)
         if not ids:
@@ -128,28 +131,64 @@ class Texts:
 
     # --- conversations ----------------------------------------------------------------------------------------
 
-    def _rendered(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
+    def calls(self) -> CallForm:
+        """How the model writes calls of tools.
+
+        Raises:
+            Unsupported: its template knows no tools, or has a form for them that cannot be read.
+        """
+        if not self._form_sought:
+            self._form = self._learn_calls()
+            self._form_sought = True
+        if self._form is None:
+            hint = "Describe them in words, or take a model whose template writes a call as a JSON object."
+            message = f"the chat template of {self._name!r} has no form for calls of tools that can be read"
+            raise Unsupported(message, capability="tools", hint=hint)
+        return self._form
+
+    def _learn_calls(self) -> CallForm | None:
+        question = {"role": "user", "content": "a"}
+        tools = described([Tool(PROBE, {"type": "object", "properties": {"first": {"type": "string"}}})])
+        try:
+            before = self._render([question], tools)
+            after = self._render([question, probe()], tools, ends=True)
+        except TemplateError:
+            return None
+        same = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(before))
+        return learned(after[same:], self._special)
+
+    def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[tuple[str, bool]]:
         """The conversation as stretches of text, each with whether it is to be read without control tokens."""
         if not self._template:
             hint = "complete() still works: it continues a raw prompt. Or put a chat_template.jinja into the folder."
             raise TemplateError(f"{self._name!r} has no chat template", hint=hint)
-        rows = [(message, _content(message)) for message in messages]
-        for _, content in rows:
+        if tools or any(message.tool_calls or message.role == "tool" for message in messages):
+            self.calls()
+        said, known = list(turns(messages)), described(tools)
+        contents = list(_strings([said, known]))
+        for content in contents:
             check_unicode(content)
-        mark = _unused(content for _, content in rows)
-        marked = [
-            (message, _break_up(content, self._special if message.role == "assistant" else self._control, mark))
-            for message, content in rows
-        ]
-        text = self._render([{"role": message.role, "content": content} for message, content in marked])
+        mark = _unused(contents)
+
+        def broken(text: str, control: frozenset[str]) -> str:
+            return _break_up(text, control, mark)
+
+        marked = [_replaced(turn, broken, self._control) for turn in said]
+        for turn, own in zip(marked, said, strict=True):
+            if own["role"] == "assistant":
+                turn["content"] = broken(own["content"], self._special)
+        text = self._render(marked, [_replaced(tool, broken, self._control) for tool in known])
         return _stretches(text, mark, self._control) if mark in text else [(text, False)]
 
-    def _render(self, conversation: list[dict[str, str]], *, ends: bool = False) -> str:
+    def _render(
+        self, conversation: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None, *, ends: bool = False
+    ) -> str:
         continued = not ends and conversation[-1]["role"] == "assistant"
         try:
             with stopped_after(PATIENCE, "<template>"):
                 text: str = self._tokenizer.apply_chat_template(
                     conversation,
+                    tools=tools or None,
                     tokenize=False,
                     add_generation_prompt=not continued and not ends,
                     continue_final_message=continued,
@@ -158,12 +197,12 @@ class Texts:
             what = " ".join(str(error).split()) or type(error).__name__
             hint = "The template decides which roles may follow each other; complete() takes a prompt as it is."
             raise TemplateError(f"the chat template of {self._name!r} refuses: {what}", hint=hint) from error
-        self._check_length(len(text), conversation)
+        self._check_length(len(text), conversation, tools)
         return text
 
-    def _check_length(self, length: int, conversation: list[dict[str, str]]) -> None:
+    def _check_length(self, length: int, conversation: list[dict[str, Any]], tools: Any) -> None:
         """A template may write itself and the contents once for each message, and four times that."""
-        most = 4 * sum(len(self._template) + len(message["content"]) for message in conversation)
+        most = 4 * sum(len(self._template) + _size(turn) for turn in conversation) + 16 * _size(tools)
         if length > most:
             hint = "Its template is broken; complete() takes a prompt as it is."
             message = f"the chat template of {self._name!r} writes {length:,} characters where {most:,} would be many"
@@ -210,21 +249,29 @@ class Texts:
 # --- content that spells control tokens -----------------------------------------------------------------------------
 
 
-def _content(message: Message) -> str:
-    """The text of a message. Earlier reasoning is left out, as templates do.
+def _strings(value: Any) -> Iterator[str]:
+    """All texts in plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _strings([*value.keys(), *value.values()])
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
 
-    Raises:
-        Unsupported: tool calls and their results.
-    """
-    for part in message.parts:
-        match part:
-            case Text() | Reasoning():
-                pass
-            case ToolCall() | ToolResult():
-                raise Unsupported("local models take no tool calls in a conversation yet", capability="tools")
-    if message.role == "tool":
-        raise Unsupported("local models take no messages of the role 'tool' yet", capability="tools")
-    return message.text
+
+def _replaced(value: Any, change: Callable[..., str], *given: Any) -> Any:
+    """Plain data with each text in it, keys aside, changed."""
+    if isinstance(value, str):
+        return change(value, *given)
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, change, *given) for key, item in value.items()}
+    return [_replaced(item, change, *given) for item in value] if isinstance(value, list) else value
+
+
+def _size(value: Any) -> int:
+    """Characters of plain data, which a template may write as JSON."""
+    return sum(len(text) + 8 for text in _strings(value))
 
 
 def check_unicode(text: str) -> None:
