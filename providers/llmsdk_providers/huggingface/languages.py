@@ -1,54 +1,37 @@
-"""Languages by the names that translators have for them. Keys are BCP-47 tags in lower case."""
+"""What translators of the hub know: the codes of families, and how each model is told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from llmsdk.errors import InputError
+from llmsdk.wire.languages import covers, match
 
-NLLB: Mapping[str, str] = {
-    "af": "afr_Latn", "am": "amh_Ethi", "ar": "arb_Arab", "az": "azj_Latn", "be": "bel_Cyrl", "bg": "bul_Cyrl",
-    "bn": "ben_Beng", "bs": "bos_Latn", "ca": "cat_Latn", "cs": "ces_Latn", "cy": "cym_Latn", "da": "dan_Latn",
-    "de": "deu_Latn", "el": "ell_Grek", "en": "eng_Latn", "eo": "epo_Latn", "es": "spa_Latn", "et": "est_Latn",
-    "eu": "eus_Latn", "fa": "pes_Arab", "fi": "fin_Latn", "fil": "tgl_Latn", "fr": "fra_Latn", "ga": "gle_Latn",
-    "gl": "glg_Latn", "gu": "guj_Gujr", "ha": "hau_Latn", "he": "heb_Hebr", "hi": "hin_Deva", "hr": "hrv_Latn",
-    "hu": "hun_Latn", "hy": "hye_Armn", "id": "ind_Latn", "ig": "ibo_Latn", "is": "isl_Latn", "it": "ita_Latn",
-    "ja": "jpn_Jpan", "jv": "jav_Latn", "ka": "kat_Geor", "kk": "kaz_Cyrl", "km": "khm_Khmr", "kn": "kan_Knda",
-    "ko": "kor_Hang", "ku": "kmr_Latn", "ky": "kir_Cyrl", "lb": "ltz_Latn", "lo": "lao_Laoo", "lt": "lit_Latn",
-    "lv": "lvs_Latn", "mg": "plt_Latn", "mi": "mri_Latn", "mk": "mkd_Cyrl", "ml": "mal_Mlym", "mn": "khk_Cyrl",
-    "mr": "mar_Deva", "ms": "zsm_Latn", "mt": "mlt_Latn", "my": "mya_Mymr", "nb": "nob_Latn", "ne": "npi_Deva",
-    "nl": "nld_Latn", "nn": "nno_Latn", "no": "nob_Latn", "pa": "pan_Guru", "pl": "pol_Latn", "ps": "pbt_Arab",
-    "pt": "por_Latn", "ro": "ron_Latn", "ru": "rus_Cyrl", "rw": "kin_Latn", "si": "sin_Sinh", "sk": "slk_Latn",
-    "sl": "slv_Latn", "so": "som_Latn", "sq": "als_Latn", "sr": "srp_Cyrl", "sr-cyrl": "srp_Cyrl", "su": "sun_Latn",
-    "sv": "swe_Latn", "sw": "swh_Latn", "ta": "tam_Taml", "te": "tel_Telu", "tg": "tgk_Cyrl", "th": "tha_Thai",
-    "ti": "tir_Ethi", "tk": "tuk_Latn", "tl": "tgl_Latn", "tr": "tur_Latn", "tt": "tat_Cyrl", "ug": "uig_Arab",
-    "uk": "ukr_Cyrl", "ur": "urd_Arab", "uz": "uzn_Latn", "vi": "vie_Latn", "wo": "wol_Latn", "xh": "xho_Latn",
-    "yi": "ydd_Hebr", "yo": "yor_Latn", "yue": "yue_Hant", "zh": "zho_Hans", "zh-hans": "zho_Hans",
-    "zh-hant": "zho_Hant", "zu": "zul_Latn",
-}  # fmt: skip
-MBART50: Mapping[str, str] = {
-    "af": "af_ZA", "ar": "ar_AR", "az": "az_AZ", "bn": "bn_IN", "cs": "cs_CZ", "de": "de_DE", "en": "en_XX",
-    "es": "es_XX", "et": "et_EE", "fa": "fa_IR", "fi": "fi_FI", "fil": "tl_XX", "fr": "fr_XX", "gl": "gl_ES",
-    "gu": "gu_IN", "he": "he_IL", "hi": "hi_IN", "hr": "hr_HR", "id": "id_ID", "it": "it_IT", "ja": "ja_XX",
-    "ka": "ka_GE", "kk": "kk_KZ", "km": "km_KH", "ko": "ko_KR", "lt": "lt_LT", "lv": "lv_LV", "mk": "mk_MK",
-    "ml": "ml_IN", "mn": "mn_MN", "mr": "mr_IN", "my": "my_MM", "ne": "ne_NP", "nl": "nl_XX", "pl": "pl_PL",
-    "ps": "ps_AF", "pt": "pt_XX", "ro": "ro_RO", "ru": "ru_RU", "si": "si_LK", "sl": "sl_SI", "sv": "sv_SE",
-    "sw": "sw_KE", "ta": "ta_IN", "te": "te_IN", "th": "th_TH", "tl": "tl_XX", "tr": "tr_TR", "uk": "uk_UA",
-    "ur": "ur_PK", "vi": "vi_VN", "xh": "xh_ZA", "zh": "zh_CN", "zh-hans": "zh_CN",
-}  # fmt: skip
-_M2M100 = (
-    "af am ar az be bg bn bs ca cs cy da de el en es et fa fi fr ga gl gu ha he hi hr hu hy id ig is it ja jv ka kk km "
-    "kn ko lb lo lt lv mg mk ml mn mr ms my ne nl no pa pl ps pt ro ru si sk sl so sq sr su sv sw ta th tl tr uk ur uz "
-    "vi wo xh yi yo zh zu"
+_NLLB = (
+    "afr_Latn als_Latn amh_Ethi arb_Arab azj_Latn bel_Cyrl ben_Beng bos_Latn bul_Cyrl cat_Latn ces_Latn cym_Latn "
+    "dan_Latn deu_Latn ell_Grek eng_Latn epo_Latn est_Latn eus_Latn fin_Latn fra_Latn gle_Latn glg_Latn guj_Gujr "
+    "hau_Latn heb_Hebr hin_Deva hrv_Latn hun_Latn hye_Armn ibo_Latn ind_Latn isl_Latn ita_Latn jav_Latn jpn_Jpan "
+    "kan_Knda kat_Geor kaz_Cyrl khk_Cyrl khm_Khmr kin_Latn kir_Cyrl kmr_Latn kor_Hang lao_Laoo lit_Latn ltz_Latn "
+    "lvs_Latn mal_Mlym mar_Deva mkd_Cyrl mlt_Latn mri_Latn mya_Mymr nld_Latn nno_Latn nob_Latn npi_Deva pan_Guru "
+    "pbt_Arab pes_Arab plt_Latn pol_Latn por_Latn ron_Latn rus_Cyrl sin_Sinh slk_Latn slv_Latn som_Latn spa_Latn "
+    "srp_Cyrl sun_Latn swe_Latn swh_Latn tam_Taml tat_Cyrl tel_Telu tgk_Cyrl tgl_Latn tha_Thai tir_Ethi tuk_Latn "
+    "tur_Latn uig_Arab ukr_Cyrl urd_Arab uzn_Latn vie_Latn wol_Latn xho_Latn ydd_Hebr yor_Latn yue_Hant zho_Hans "
+    "zho_Hant zsm_Latn zul_Latn"
 )
-M2M100: Mapping[str, str] = {code: code for code in _M2M100.split()} | {"fil": "tl", "nb": "no"}
-
-_SCRIPTS = {
-    "zh-cn": "zh-hans", "zh-sg": "zh-hans", "zh-tw": "zh-hant", "zh-hk": "zh-hant", "zh-mo": "zh-hant",
-}  # fmt: skip
-"""Regions that mean a script."""
+_MBART50 = (
+    "af_ZA ar_AR az_AZ bn_IN cs_CZ de_DE en_XX es_XX et_EE fa_IR fi_FI fr_XX gl_ES gu_IN he_IL hi_IN hr_HR id_ID "
+    "it_IT ja_XX ka_GE kk_KZ km_KH ko_KR lt_LT lv_LV mk_MK ml_IN mn_MN mr_IN my_MM ne_NP nl_XX pl_PL ps_AF pt_XX "
+    "ro_RO ru_RU si_LK sl_SI sv_SE sw_KE ta_IN te_IN th_TH tl_XX tr_TR uk_UA ur_PK vi_VN xh_ZA zh_CN"
+)
+_M2M100 = (
+    "af am ar az be bg bn bs ca cs cy da de el en es et fa fi fr ga gl gu ha he hi hr hu hy id ig is it ja jv ka "
+    "kk km kn ko lb lo lt lv mg mk ml mn mr ms my ne nl no pa pl ps pt ro ru si sk sl so sq sr su sv sw ta th tl "
+    "tr uk ur uz vi wo xh yi yo zh zu"
+)
+NLLB, MBART50, M2M100 = (codes.split() for codes in (_NLLB, _MBART50, _M2M100))
+"""The codes that each family has for its languages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +40,18 @@ class Languages:
 
     model: str
     to: Mapping[str, str]
+    """Codes or tags, and what the model calls them."""
     source: Mapping[str, str]
     is_coded: bool
     """It is told the languages of each text; otherwise it knows one pair."""
 
     @classmethod
     def pair(cls, model: str, source: str, to: str) -> Self:
-        return cls(model, {to.lower(): to}, {source.lower(): source}, is_coded=False)
+        return cls(model, {to: to}, {source: source}, is_coded=False)
 
     @classmethod
-    def coded(cls, model: str, codes: Mapping[str, str]) -> Self:
-        known = {tag.lower(): code for tag, code in codes.items()}
+    def coded(cls, model: str, codes: Mapping[str, str] | Iterable[str]) -> Self:
+        known = codes if isinstance(codes, Mapping) else {code: code for code in codes}
         return cls(model, known, known, is_coded=True)
 
     def parameters(self, to: str, source: str | None) -> dict[str, str]:
@@ -84,23 +68,21 @@ class Languages:
         return {"src_lang": out_of, "tgt_lang": into} if self.is_coded and out_of else {}
 
     def _code(self, argument: str, tag: str, known: Mapping[str, str]) -> str:
-        found = next((known[name] for name in _names(tag) if name in known), None)
+        found = _found(tag, known)
         if found is None:
             where = "to" if argument == "to" else "from"
             hint = f"It knows {', '.join(sorted(known))}."
             raise InputError(f"{self.model} does not translate {where} {tag!r}", argument=argument, hint=hint)
-        return found
+        return known[found]
 
     def doubt(self, to: str) -> str | None:
         """A warning, where the model knows the language but not the variety that is asked for."""
-        if next(_names(to)) in self.to:
+        found = _found(to, self.to)
+        if found is None or covers(found, to):
             return None
         return f"{self.model} does not tell {to} from other varieties of the language"
 
 
-def _names(tag: str) -> Iterator[str]:
-    """The names to look a tag up by, the most particular first."""
-    name = _SCRIPTS.get(tag.lower(), tag.lower())
-    while name:
-        yield name
-        name = name.rpartition("-")[0]
+def _found(tag: str, known: Iterable[str]) -> str | None:
+    """What a tag is among what a model knows: in another script rather than not at all."""
+    return match(tag, known) or match(tag.partition("-")[0], known)

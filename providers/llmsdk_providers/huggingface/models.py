@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from llmsdk.errors import ConfigError
 from llmsdk.provider import Capabilities, Native
@@ -28,7 +28,7 @@ _NATIVE: Mapping[Task, Native] = {
     "text-classification": "classify",
 }
 _OPUS = re.compile(r"Helsinki-NLP/opus-mt-(?:tc-big-)?([a-z]{2,3})-([a-z]{2,3})")
-_CODED: tuple[tuple[str, Mapping[str, str]], ...] = (
+_CODED: tuple[tuple[str, Sequence[str]], ...] = (
     ("facebook/nllb-", NLLB), ("facebook/m2m100", M2M100), ("facebook/mbart-large-50-many-to-many", MBART50),
 )  # fmt: skip
 _OF_OPUS = {"jap": "ja"}

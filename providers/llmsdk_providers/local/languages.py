@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llmsdk.errors import InputError
+from llmsdk.wire.languages import is_language, match
 from llmsdk_providers.local.folder import ModelFolder
 from llmsdk_providers.local.purpose import CODED, pair, prefixes
 
-_SAME = (
-    "af afr|am amh|ar ara arb|az aze azj|be bel|bg bul|bn ben|bs bos|ca cat|cs ces cze|cy cym wel|da dan|de deu ger|"
-    "el ell gre|en eng|eo epo|es spa|et est ekk|eu eus baq|fa fas per pes|fi fin|fil tl tgl|fr fra fre|ga gle|gl glg|"
-    "gu guj|ha hau|he iw heb|hi hin|hr hrv|hu hun|hy hye arm|id ind|ig ibo|is isl ice|it ita|ja jpn jap|jv jav|"
-    "ka kat geo|kk kaz|km khm|kn kan|ko kor|ku kur kmr|ky kir|la lat|lb ltz|lo lao|lt lit|lv lav lvs|mg mlg plt|"
-    "mi mri|mk mkd|ml mal|mn mon khk|mr mar|ms msa zsm|mt mlt|my mya|ne nep npi|nl nld dut|nn nno|no nb nor nob|"
-    "pa pan|pl pol|ps pus pbt|pt por|ro ron rum|ru rus|rw kin|si sin|sk slk|sl slv|so som|sq sqi als|sr srp|su sun|"
-    "sv swe|sw swa swh|ta tam|te tel|tg tgk|th tha|ti tir|tk tuk|tr tur|tt tat|ug uig|uk ukr|ur urd|uz uzb uzn|"
-    "vi vie|wo wol|xh xho|yi yid ydd|yo yor|yue|zh zho cmn|zu zul"
-)
-_GROUP = {code: group for group in map(str.split, _SAME.split("|")) for code in group}
-"""The codes of ISO 639 for the same language, the one of BCP-47 first."""
-_SCRIPTS = {"zh-cn": "hans", "zh-sg": "hans", "zh-tw": "hant", "zh-hk": "hant", "zh-mo": "hant"}
-"""Regions that mean a script."""
 _TOKEN = re.compile(r"__([a-z]{2,3})__|([a-z]{3}_[A-Z][a-z]{3})|([a-z]{2}_[A-Z]{2})")
 """How vocabularies spell languages."""
 
@@ -130,11 +117,11 @@ class Fixed:
     targets: Mapping[str, str]
 
     def framing(self, to: str, source: str | None) -> Framing:
-        if source is not None and self.source is not None and _is_language(self.source):
+        if source is not None and self.source is not None and is_language(self.source):
             self._check("source", source, [self.source])
         if self.targets:
             return Framing(words=self.targets[self._check("to", to, list(self.targets))])
-        if self.to is not None and _is_language(self.to):
+        if self.to is not None and is_language(self.to):
             self._check("to", to, [self.to])
             return Framing()
         return Framing(warning=f"the files of {self.model} do not say to which language it translates")
@@ -154,26 +141,6 @@ def _unknown(model: str, argument: str, tag: str, known: Sequence[str]) -> Input
 
 
 # --- codes --------------------------------------------------------------------------------------------------------
-
-
-def match(tag: str, known: Iterable[str]) -> str | None:
-    """Which of the codes that a model knows means the language of a BCP-47 tag.
-
-    A script that the tag names must be the model's, where its codes have any; a region is a preference.
-    """
-    language, *rest = tag.lower().split("-")
-    script = next((part for part in rest if len(part) == 4), _SCRIPTS.get(tag.lower()))
-    group = _GROUP.get(language, [language])
-    fits = [(code, parts) for code in sorted(known) if (parts := re.split("[-_]", code.lower()))[0] in group]
-    if script is not None:
-        fits = [(code, parts) for code, parts in fits if script in parts or not any(len(part) == 4 for part in parts)]
-    # Its own code before another of the same language, its own region before another.
-    fits.sort(key=lambda found: (found[1][0] != language, not set(rest) & set(found[1][1:])))
-    return fits[0][0] if fits else None
-
-
-def _is_language(code: str) -> bool:
-    return re.split("[-_]", code.lower())[0] in _GROUP
 
 
 def _codes(tokenizer: Any) -> dict[str, int]:

@@ -31,7 +31,6 @@ from llmsdk.types import Event, Info, Message, Request
 from llmsdk_providers.local import Local
 from llmsdk_providers.local import heads as heads_module
 from llmsdk_providers.local.beams import Beams, Width
-from llmsdk_providers.local.languages import match
 from llmsdk_providers.local.seq2seq import Seq2Seq
 
 pytest.importorskip("torch", reason="the local runtime needs torch")
@@ -439,23 +438,3 @@ def test_a_real_tokenizer_of_marian(fresh: Callable[..., Local], tmp_path: Path)
 
 def _write(file: Path, table: dict[str, Any]) -> None:
     file.write_text(json.dumps(table), "utf-8")
-
-
-@pytest.mark.parametrize(
-    ("tag", "known", "found"),
-    [
-        ("de", ["eng_Latn", "deu_Latn"], "deu_Latn"),
-        ("de-AT", ["de"], "de"),
-        ("zh", ["zho_Hans", "zho_Hant"], "zho_Hans"),
-        ("zh-TW", ["zho_Hans", "zho_Hant"], "zho_Hant"),
-        ("zh-Hant-HK", ["zh_CN"], "zh_CN"),
-        ("pt-BR", ["pt_PT", "pt_BR"], "pt_BR"),
-        ("no", ["nno_Latn", "nob_Latn"], "nob_Latn"),
-        ("fil", ["tgl_Latn"], "tgl_Latn"),
-        ("en", ["de", "fr"], None),
-        ("sr-Latn", ["srp_Cyrl"], None),
-        ("haw", ["haw"], "haw"),
-    ],
-)
-def test_languages_by_the_codes_of_models(tag: str, known: list[str], found: str | None) -> None:
-    assert match(tag, known) == found
