@@ -86,8 +86,10 @@ def test_a_file_is_no_folder(folder: Path) -> None:
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
-    (tmp_path / "holiday.jpg").touch()
-    refused(UnknownModel, tmp_path, "config.json")
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    (folder / "beach.jpg").touch()
+    refused(UnknownModel, folder, "config.json")
 
 
 # --- configuration ------------------------------------------------------------------------------------------------
