@@ -503,3 +503,16 @@ def test_importing_the_package_loads_no_configuration() -> None:
     code = "import sys, llmsdk; sys.exit(' '.join({'llmsdk.config', 'llmsdk.registry'} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_number_of_thousands_of_digits_is_a_fault_of_the_file(place: Path) -> None:
+    path = write(place / "llmsdk.toml", f"[retry]\nattempts = 1{'0' * 5000}\n")
+    with pytest.raises(ConfigError, match="a number is too long"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", [1, None, 10**5000, (1, 2)], ids=["number", "none", "huge", "tuple"])
+def test_names_in_a_mapping_that_are_no_words(name: Any) -> None:
+    for data in ({name: {}}, {"retry": {name: 1}}, {"limits": {"openai": {name: 1}}}):
+        with pytest.raises(ConfigError):
+            load(data)  # type: ignore[arg-type]

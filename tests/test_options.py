@@ -152,3 +152,33 @@ def test_retry_as_number_and_as_mapping() -> None:
     policy = call_settings({"retry": {"attempts": 2, "unknown": True}}, CallSettings()).retry
     assert (policy.attempts, policy.unknown) == (2, True)
     assert call_settings({"retry_unknown": True}, CallSettings()).retry.unknown
+
+
+@pytest.mark.parametrize(
+    "option", ["temperature", "max_tokens", "retry", "timeout", "deadline", "budget", "steps", "n"]
+)
+@pytest.mark.parametrize("huge", [10**400, -(10**5000), 10**5000], ids=["no float", "below", "above"])
+def test_a_number_beyond_all_bounds_is_named_like_any_other(option: str, huge: int) -> None:
+    """One of more than 4300 digits cannot even be shown."""
+    with pytest.raises(InputError) as caught:
+        Client("scripted:m", provider=Scripted()).chat("x", **{option: huge})
+    assert len(caught.value.message) < 400
+
+
+class Odd:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    "options", [{"stream": False, "top_p": Odd()}, {"errors": Odd()}, {"cache": Odd()}, {"budget": Odd()}]
+)
+def test_a_value_that_cannot_be_shown_is_named_by_its_type(options: Any) -> None:
+    with pytest.raises(InputError, match="a Odd"):
+        Client("scripted:m", provider=Scripted()).chat("x", **options)
+
+
+def test_a_value_is_not_shown_at_length() -> None:
+    with pytest.raises(InputError) as caught:
+        request_fields({"temperature": "x" * 10**6})
+    assert len(caught.value.message) < 300

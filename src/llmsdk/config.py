@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from llmsdk import toml
 from llmsdk.accounting.budget import Budget, Period
-from llmsdk.errors import ConfigError, InputError
+from llmsdk.errors import ConfigError, InputError, brief
 from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
@@ -244,7 +244,8 @@ def _file(config: str | Path | None) -> tuple[Path | None, Layer]:
 def _layer(data: Mapping[str, Any], source: Any, *, untrusted: bool = False) -> Layer:
     """The settings of a file or mapping, one entry each, so that layers merge by ``|``."""
     layer: Layer = {}
-    for section, value in data.items():
+    for name, value in data.items():
+        section = _word(name)
         if section not in SECTIONS:
             raise unknown((section,), SECTIONS, source((section,)))
         for key, item in _leaves((section,), value, source):
@@ -266,7 +267,12 @@ def _leaves(key: Key, value: Any, source: Any) -> Iterable[tuple[Key, Any]]:
     if key[0] == "providers" and len(key) == 2:
         yield key, None  # so that an empty table is known too
     for name, item in value.items():
-        yield from _leaves((*key, str(name)), item, source)
+        yield from _leaves((*key, _word(name)), item, source)
+
+
+def _word(name: Any) -> str:
+    """A name in a mapping, which in Python may be anything."""
+    return name if isinstance(name, str) else brief(name)
 
 
 def _environment(names: Iterable[str]) -> Layer:

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 2000
 """Characters of an error's text. A provider's page of HTML is not a message."""
+MAX_VALUE = 200
+"""Characters of a value that a message shows."""
 
 
 class LLMError(Exception):
@@ -102,6 +104,15 @@ class LLMError(Exception):
         self.provider = self.provider or provider
         self.model = self.model or model
         return self
+
+
+def brief(value: object) -> str:
+    """A value as a message shows it: not at length, and never an error in place of the one that it is for."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a number of thousands of digits, or an object with a fault of its own
+        return f"a {type(value).__name__}"
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
 
 
 def _bounded(text: str) -> str:

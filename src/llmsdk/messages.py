@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llmsdk.errors import InputError
+from llmsdk.errors import InputError, brief
 from llmsdk.media import check_url
 from llmsdk.types import Media, Message, Part, Role, Text, ToolCall, ToolResult
 
@@ -54,7 +54,7 @@ def _check(media: Media, where: str) -> None:
 def _role(name: Any, where: str) -> Role:
     role = ROLES.get(name) if isinstance(name, str) else None
     if role is None:
-        raise InputError(f"{where} has the role {name!r}", argument=where, hint=f"One of: {', '.join(ROLES)}.")
+        raise InputError(f"{where} has the role {brief(name)}", argument=where, hint=f"One of: {', '.join(ROLES)}.")
     return role
 
 
@@ -70,7 +70,7 @@ def from_dict(value: Any, where: str) -> Message:
     role = _role(value.get("role"), where)
     if unknown := set(value) - KEYS:
         hint = f"Known: {', '.join(sorted(KEYS))}."
-        raise InputError(f"{where} has the unknown key {min(map(repr, unknown))}", argument=where, hint=hint)
+        raise InputError(f"{where} has the unknown key {min(map(brief, unknown))}", argument=where, hint=hint)
     parts = tuple(_parts(value.get("content"), where))
     content = "".join(part.text for part in parts if isinstance(part, Text))
     if role == "tool":

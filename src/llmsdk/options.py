@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, Literal, TypedDict
 
 from llmsdk.accounting.budget import Budget
-from llmsdk.errors import InputError
+from llmsdk.errors import InputError, brief
 from llmsdk.health import CircuitPolicy
 from llmsdk.io import Timeouts
 from llmsdk.pipeline import CachePolicy, RetryPolicy
@@ -258,7 +258,7 @@ def _cache(value: Any, base: CachePolicy) -> CachePolicy:
         return replace(base, on=value)
     if not isinstance(value, Mapping):
         hint = 'Pass True, False or a mapping such as {"ttl": 3600}.'
-        raise InputError(f"cache={value!r:.40} is neither a bool nor a mapping", argument="cache", hint=hint)
+        raise InputError(f"cache={brief(value)} is neither a bool nor a mapping", argument="cache", hint=hint)
     for name in value:
         _one_of("cache", name, ("ttl", "sampled", "namespace"))
     given: dict[str, Any] = {**value}
@@ -420,35 +420,42 @@ def text(argument: str, value: Any, *, empty: bool = False) -> str:
 def _number(
     name: str, value: Any, *, least: float | None = None, most: float | None = None, above: float | None = None
 ) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or (type(value) is float and not isfinite(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         hint = f"Pass a number{_limits(least, most, above)}."
-        raise InputError(f"{name}={value!r} is not a finite number", argument=name, hint=hint)
+        raise InputError(f"{name}={brief(value)} is not a finite number", argument=name, hint=hint)
     if (
         (least is not None and value < least)
         or (most is not None and value > most)
         or (above is not None and value <= above)
     ):
         hint = f"Pass a number{_limits(least, most, above)}."
-        raise InputError(f"{name}={value!r} is out of range", argument=name, hint=hint)
+        raise InputError(f"{name}={brief(value)} is out of range", argument=name, hint=hint)
     return value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except OverflowError:  # a whole number that is no float is out of every range
+        return False
 
 
 def _integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         hint = f"Pass a whole number{_limits(least, most, None)}."
-        raise InputError(f"{name}={value!r} is not a whole number", argument=name, hint=hint)
+        raise InputError(f"{name}={brief(value)} is not a whole number", argument=name, hint=hint)
     return int(_number(name, value, least=least, most=most))
 
 
 def _boolean(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InputError(f"{name}={value!r} is no bool", argument=name, hint="Pass True or False.")
+        raise InputError(f"{name}={brief(value)} is no bool", argument=name, hint="Pass True or False.")
     return value
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[str]) -> Any:
     if value not in allowed:
-        raise InputError(f"{name}: {value!r} is not known", argument=name, hint=f"One of: {', '.join(allowed)}.")
+        raise InputError(f"{name}: {brief(value)} is not known", argument=name, hint=f"One of: {', '.join(allowed)}.")
     return value
 
 

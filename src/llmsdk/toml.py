@@ -50,6 +50,8 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
         at = re.search(r"line (\d+)", str(error))
         line = int(at[1]) if at else content.rstrip().count(b"\n") + 1  # else: at the end of the document
         raise ConfigError(f"{name}:{line}: not valid TOML: {error}", hint="Strings need quotes.") from None
+    except ValueError:  # a whole number of thousands of digits
+        raise ConfigError(f"{name}:1: not valid TOML: a number is too long", hint="Look for many digits.") from None
     except RecursionError:
         raise ConfigError(f"{name}:1: not valid TOML: nested too deeply", hint="Strings need quotes.") from None
 

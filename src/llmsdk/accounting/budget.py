@@ -21,12 +21,14 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from llmsdk.errors import BudgetExceeded, ConfigError, InputError
+from llmsdk.errors import BudgetExceeded, ConfigError, InputError, brief
 from llmsdk.types import Operation, Usage
 
 Period = Literal["day", "month"]
 Unit = Literal["usd", "tokens", "requests"]
 UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
+MOST = 10**15
+"""Below this a limit is one; what is above cannot even be written down in the ledger's file."""
 FREE: frozenset[Operation] = frozenset({"count", "models"})
 """Operations that no host bills: requests, but neither tokens nor dollars."""
 
@@ -298,22 +300,22 @@ def _hint(per: Period | None, reserved: Any, *, fits: bool, unit: Unit) -> str:
 def _dollars(value: Any) -> Decimal:
     try:
         usd = Decimal(str(value)) if isinstance(value, int | float | str | Decimal) else Decimal("nan")
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # no number, or one of thousands of digits
         usd = Decimal("nan")
-    if isinstance(value, bool) or not usd.is_finite() or usd < 0:
+    if isinstance(value, bool) or not usd.is_finite() or not 0 <= usd < MOST:
         hint = "Pass dollars, such as 0.5, or llmsdk.Budget(usd=..., tokens=..., requests=...)."
-        raise InputError(f"budget: {value!r} is no amount of dollars", argument="budget", hint=hint)
+        raise InputError(f"budget: {brief(value)} is no amount of dollars", argument="budget", hint=hint)
     return usd
 
 
 def _count(name: str, value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise InputError(f"budget: {name}={value!r} is no count", argument="budget", hint="Pass a whole number.")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MOST):
+        raise InputError(f"budget: {name}={brief(value)} is no count", argument="budget", hint="Pass a whole number.")
     return None if value is None else int(value)
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     if value not in allowed:
         known = ", ".join(repr(item) for item in allowed if item is not None)
-        raise InputError(f"budget: {name}={value!r} is not known", argument="budget", hint=f"One of: {known}.")
+        raise InputError(f"budget: {name}={brief(value)} is not known", argument="budget", hint=f"One of: {known}.")
     return value

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmsdk import options
-from llmsdk.errors import InputError, InvalidToolArguments, Refused, SchemaMismatch
+from llmsdk.errors import InputError, InvalidToolArguments, Refused, SchemaMismatch, brief
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
 from llmsdk.results import Chat
@@ -164,7 +164,7 @@ def _check_steps(tools: Sequence[Any], steps: Any, awaits: bool) -> tuple[Mappin
     """The functions to call and how often, which is never without ``steps``."""
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         hint = "1 is one turn of the model; more let it call functions."
-        raise InputError(f"steps={steps!r} is no whole number of at least 1", argument="steps", hint=hint)
+        raise InputError(f"steps={brief(steps)} is no whole number of at least 1", argument="steps", hint=hint)
     if steps == 1:
         return {}, 1
     from llmsdk.functions import functions

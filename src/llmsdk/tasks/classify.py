@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from pydantic_core import from_json
 
 from llmsdk import options
-from llmsdk.errors import InputError, InvalidBody, SchemaMismatch
+from llmsdk.errors import InputError, InvalidBody, SchemaMismatch, brief
 from llmsdk.pipeline import native
 from llmsdk.pipeline.line import Line
 from llmsdk.provider import Classifies, Scores
@@ -238,7 +238,7 @@ def check(text: Any, labels: Any, *, multi: bool = False, threshold: float = 0.5
         raise InputError(f"{len(named)} labels to choose from", argument="labels", hint=hint)
     if not isinstance(threshold, int | float) or not 0 < threshold < 1:
         hint = "Pass how probable a label must be to fit, such as 0.5."
-        raise InputError(f"threshold={threshold!r} is not between 0 and 1", argument="threshold", hint=hint)
+        raise InputError(f"threshold={brief(threshold)} is not between 0 and 1", argument="threshold", hint=hint)
     return Classify(options.text("text", text), named, values, multi, threshold)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from llmsdk.errors import InputError
+from llmsdk.errors import InputError, brief
 
 NAMES = {
     "af": "Afrikaans", "am": "Amharic", "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian", "bg": "Bulgarian",
@@ -62,13 +62,15 @@ def language(tag: str, argument: str) -> Language:
         InputError: not a tag, or a language nobody knows; the hint says what was probably meant.
     """
     if not isinstance(tag, str):
-        raise InputError(f"{argument}={tag!r} is not a language tag", argument=argument, hint='Pass a str like "zh".')
+        raise InputError(
+            f"{argument}={brief(tag)} is not a language tag", argument=argument, hint='Pass a str like "zh".'
+        )
     match = _TAG.fullmatch(tag.strip())
     code = match["language"].lower() if match else ""
     if match is None or tag != tag.strip() or tag.lower() in MEANT or (len(code) == 2 and code not in NAMES):
-        raise InputError(f"{argument}={tag!r} is not a language we know", argument=argument, hint=_hint(tag))
+        raise InputError(f"{argument}={brief(tag)} is not a language we know", argument=argument, hint=_hint(tag))
     if code in MEANT and code not in NAMES:
-        raise InputError(f"{argument}={tag!r} is not a language we know", argument=argument, hint=_hint(tag))
+        raise InputError(f"{argument}={brief(tag)} is not a language we know", argument=argument, hint=_hint(tag))
     return Language(_spell(match), _name(match))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llmsdk import options
-from llmsdk.errors import InputError
+from llmsdk.errors import InputError, brief
 from llmsdk.pipeline import native
 from llmsdk.pipeline.line import Line
 from llmsdk.provider import Translates
@@ -91,7 +91,7 @@ def check(text: Any, *, to: Any, source: Any = None, glossary: Any = None, forma
         raise InputError(f"to and source are both {target.tag!r}", argument="source", hint=hint)
     if formality not in (None, "formal", "informal"):
         hint = 'Pass "formal" or "informal".'
-        raise InputError(f"formality={formality!r} is not known", argument="formality", hint=hint)
+        raise InputError(f"formality={brief(formality)} is not known", argument="formality", hint=hint)
     if glossary is not None and not isinstance(glossary, Mapping):
         hint = 'Pass a mapping: {"term": "translation"}.'
         raise InputError("glossary is not a mapping", argument="glossary", hint=hint)
