@@ -302,7 +302,7 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def test_calls_go_on_while_the_file_cannot_be_written(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
-    with Client("local:pocket", config={"ledger": {"path": str(path)}}) as client:
+    with Client("scripted:any", provider=Scripted(default="Hi!"), config={"ledger": {"path": str(path)}}) as client:
         client.chat("Hello!", max_tokens=5)
         assert client.ledger.total.requests == 1
         locked.execute("BEGIN IMMEDIATE")

@@ -36,6 +36,7 @@ RUN = 8
         (f"?key={KEY[:9]}&x=1", "?key=***&x=1"),
         (f"in capitals: {KEY.upper()}", "in capitals: ***"),
         ("sk-te\nst-01 \t23456789abcdefXYZ!", "***"),
+        (f"a {KEY[:9]}, b ...{KEY[:8]}... c ({KEY[:8]})", "a ***, b *** c (***)"),
         ("sk-tes and efXYZ are too little to tell", "sk-tes and efXYZ are too little to tell"),
         (f"{KEY[:7]} {KEY[8:15]} has no eight in a row", f"{KEY[:7]} {KEY[8:15]} has no eight in a row"),
         ("nothing", "nothing"),
@@ -47,11 +48,11 @@ def test_what_is_masked(text: str, expected: str) -> None:
 
 
 def test_several_and_short_ones() -> None:
-    assert redact("abcd and wxyz and k", ("abcd", "wxyz", "k", "")) == "*** and *** and k"
     assert redact(f"abcd {KEY}", ("abcd", KEY, "another-long-one")) == "*** ***"
     assert redact("no need", ("none",)) == "no need"
     assert redact("x abcdefg y", ("abcdefg",)) == "x *** y"
     assert redact("x abcdefgh y", ("abcdefgh",)) == "x *** y"
+    assert redact("abcd and wxyz and k", ("abcd", "k", "", "wxyz")) == "*** and *** and k"
 
 
 def test_where_they_stand() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,8 @@ NOW = 1_700_000_000.0
         ("5 s 3", None), ("1_0", None), ("٣", None), ("m", None), ("1x", None), (True, None), (None, None), ([], None),
         ("Tue, 14 Nov 2023 22:12:20 GMT", None), ("1699999999", None), ("9" * 100, None), ("2023-99-99", None),
         ("Tue, 99 Nov 2023 22:14:20 GMT", None),
+        ("1000000000", None), ("1000000000000", None), ("999999999", 999999999.0), (Decimal(5), None),
+        ("0" * 63 + "5", 5.0), ("0" * 64 + "5", None),
     ],
 )  # fmt: skip
 def test_one_value(value: object, expected: float | None) -> None:
@@ -41,6 +45,8 @@ def test_one_value(value: object, expected: float | None) -> None:
         ({"retry-after-ms": "nan", "retry-after": "1"}, 1.0),
         ({"retry-after-ms": "-5", "retry-after": "junk"}, None),
         ({"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30.0),
+        ({"retry-after-ms": "0" * 61 + "500"}, 0.5),
+        ({"retry-after-ms": "0" * 62 + "500"}, None),
         ({"x-ratelimit-reset-tokens": "5s"}, None),
     ],
 )
@@ -66,6 +72,9 @@ def test_headers_that_ask(headers: dict[str, str], expected: float | None) -> No
         ({"x-ratelimit-reset-tokens": "-1"}, None),
         ({"x-ratelimit-reset-tokens": "0s"}, None),
         ({"password-reset": "5"}, None),
+        ({"x-ratelimit-reset": "9", "x-ratelimit-remaining": "1", "x-ratelimit-reset-b": "5"}, 5.0),
+        ({"x-ratelimit-reset": "9", "x-ratelimit-remaining": "0" * 64, "x-ratelimit-reset-b": "5"}, 9.0),
+        ({"x-ratelimit-reset": "9", "x-ratelimit-remaining": "0" * 65, "x-ratelimit-reset-b": "5"}, 5.0),
     ],
 )  # fmt: skip
 def test_headers_that_let_one_guess(headers: dict[str, str], expected: float | None) -> None:
@@ -89,6 +98,10 @@ def test_headers_that_let_one_guess(headers: dict[str, str], expected: float | N
 )
 def test_sentences(text: str, expected: float | None) -> None:
     assert from_text(text) == expected
+
+
+def test_a_date_counts_from_now() -> None:
+    assert 0 < (seconds("Fri, 01 Jan 2100 00:00:00 GMT") or 0) < 4e9
 
 
 @given(st.text(max_size=80), st.floats(0, 4e9))

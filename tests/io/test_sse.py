@@ -94,9 +94,44 @@ def test_data_and_names() -> None:
     ]
 
 
+def test_a_name_is_for_one_event() -> None:
+    assert decode([b"event: a\ndata: 1\n\ndata: 2\n\n"]) == [ServerSentEvent(b"1", "a"), ServerSentEvent(b"2")]
+
+
+def test_a_byte_order_mark_is_left_out_at_the_beginning_only() -> None:
+    mark = b"\xef\xbb\xbf"
+    for chunks in (
+        [mark + b"data: x\n\n"],
+        [mark[:1], mark[1:], b"data: x\n\n"],
+        [mark[:2], mark[2:] + b"data: x\n\n"],
+    ):
+        assert decode(chunks) == [ServerSentEvent(b"x")]
+    for chunks in ([b":\n", mark + b"data: x\n\n"], [mark + mark + b"data: x\n\n"], [mark[:2] + b"data: x\n\n"]):
+        assert decode(chunks) == []
+
+
+def test_an_event_may_be_as_large_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT", 100)
+    for line in (b"data: " + b"x" * 94, b"data:" + b"x" * 99):
+        assert len(decode([b"event: e\ndata: y\n\n" + line + b"\n\n" + line + b"\n\n"])) == 3
+        with pytest.raises(ResponseTooLarge, match="100 bytes"):
+            decode([line + b"x\n\n"])
+    with pytest.raises(ResponseTooLarge, match="100 bytes"):
+        decode([b"data: " + b"x" * 50 + b"\n", b"x" * 45])
+
+
 @pytest.mark.parametrize(
     "piece",
-    [b"x", b"data: x", b"data: x\n", b":x", b"\r", b"data: " + b"x" * 999 + b"\n", b"event: " + b"x" * 999 + b"\n"],
+    [
+        b"x",
+        b"data: x",
+        b"data: x\n",
+        b"data:x\n",
+        b":x",
+        b"\r",
+        b"data: " + b"x" * 999 + b"\n",
+        b"event: " + b"x" * 999 + b"\n",
+    ],
 )
 def test_an_event_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
     """Whatever it is made of: neither a line nor a pile of lines grows without bound."""

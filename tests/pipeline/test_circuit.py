@@ -172,12 +172,19 @@ def test_it_can_be_turned_off() -> None:
 
 def test_clients_of_one_account_share_it_and_others_do_not() -> None:
     io = FakeIO()
-    first = core(Hosted(*([Overloaded("busy")] for _ in range(3)), account="host#shared"))
-    second, other = core(Hosted(says("never"), account="host#shared")), core(Hosted(says("ok")))
+    account = f"host#{next(_numbers)}"
+    first = core(Hosted(*([Overloaded("busy")] for _ in range(3)), account=account))
+    second, other = core(Hosted(says("never"), account=account)), core(Hosted(says("ok")))
     for _ in range(3):
         fails(first, io, Overloaded)
     fails(second, io, CircuitOpen)
     assert ask(other, io).text == "ok"
+
+
+def test_whoever_has_turned_it_off_opens_it_for_nobody() -> None:
+    circuit = Circuit()
+    circuit.failed(CircuitPolicy(failures=0), 0.0)
+    assert circuit.until is None
 
 
 def test_who_asks_no_host_has_none() -> None:

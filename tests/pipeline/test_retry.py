@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, ClassVar
 
 import anyio
@@ -16,11 +17,21 @@ from servers.openai_server import OpenAIServer
 
 from llmsdk import AsyncClient, Client
 from llmsdk.core import Core
-from llmsdk.errors import LLMError, Overloaded, RateLimited, ServerFault, TimedOut
-from llmsdk.health import FULL, RETRY, Quota
+from llmsdk.errors import (
+    Disconnected,
+    InvalidRequest,
+    LLMError,
+    Overloaded,
+    RateLimited,
+    ServerFault,
+    StreamInterrupted,
+    TimedOut,
+)
+from llmsdk.health import FULL, RETRY, Health, Quota
 from llmsdk.io import IO
 from llmsdk.io.drive import drive
 from llmsdk.io.fake import FakeIO
+from llmsdk.pipeline.retry import UNKNOWN
 from llmsdk.results import Completion
 from llmsdk.tasks import complete
 from llmsdk.types import Event, Request
@@ -102,20 +113,42 @@ def test_the_hosts_own_word_on_retries_is_obeyed(wish: str, status: int) -> None
     assert ("x-should-retry" in caught.value.hint) == (wish == "false")
 
 
+BUSY = partial(Overloaded, "busy")
+
+
 @pytest.mark.parametrize(
-    ("error", "options", "words"),
+    ("fault", "options", "hint"),
     [
-        (Overloaded("busy"), {"retry": 2}, "All 2 attempts failed."),
-        (Overloaded("busy"), {"retry": 1}, ""),
-        (TimedOut("late", hint="Raise it."), {}, "retry_unknown=True allows that (it may be billed twice). Raise it."),
-        (Overloaded("busy", retry_after=9), {"deadline": 5}, "asks to wait 9 s, and the deadline leaves 5 s."),
+        (BUSY, {"retry": 2}, "All 2 attempts failed."),
+        (BUSY, {"retry": 1}, ""),
+        (partial(InvalidRequest, "no", hint="Mend it."), {}, "Mend it."),
+        (partial(TimedOut, "late", hint="Raise it."), {}, f"{UNKNOWN} Raise it."),
+        (partial(BUSY, retry_after=9), {"deadline": 5}, "The host asks to wait 9 s, and the deadline leaves 5 s."),
+        (partial(BUSY, retry_after=9), {"deadline": 2.5}, "The host asks to wait 9 s, and the deadline leaves 2.5 s."),
+        (BUSY, {"deadline": 5, "retry": {"base": 1e12, "cap": 1e12}}, "The next attempt would start in "),
     ],
 )
-def test_the_hint_says_why_there_is_no_further_attempt(error: LLMError, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(type(error)) as caught:
-        ask(Scripted([error], [error]), FakeIO(), **options)
-    assert caught.value.hint.endswith(words)
-    assert bool(caught.value.hint) == bool(words)
+def test_the_hint_says_why_there_is_no_further_attempt(fault: Any, options: dict[str, Any], hint: str) -> None:
+    with pytest.raises(LLMError) as caught:
+        ask(Scripted([fault()], [fault()]), FakeIO(), **options)
+    assert caught.value.hint == hint or (hint.endswith(" ") and caught.value.hint.startswith(hint))
+
+
+def test_a_wish_of_just_the_patience_is_obeyed() -> None:
+    io = FakeIO()
+    ask(Scripted([RateLimited("slow", retry_after=300.0)], says("ok")), io, retry={"base": 0.0})
+    assert io.slept == [300.0]
+
+
+def test_a_connection_that_was_closed_while_idle_is_no_attempt() -> None:
+    """Nothing ran: it is asked again at once, once, and whatever the limits of retries."""
+    stale, io = partial(Disconnected, "gone", stale=True, sent=False), FakeIO()
+    assert ask(Scripted([stale()], says("ok")), io, retry=1).text == "ok"
+    with pytest.raises(Disconnected):
+        ask(Scripted([stale()], [stale()], says("never")), io, retry=1)
+    assert io.slept == []
+    with pytest.raises(StreamInterrupted):
+        ask(Scripted(["some text", stale()], says("never")), io, retry=1)
 
 
 # --- the quota --------------------------------------------------------------------------------------------------
@@ -163,6 +196,15 @@ def test_what_retries_cost_comes_back_when_they_succeed() -> None:
         for _ in range(14):
             drive(core.run("complete", complete.check("x"), {}, io))
     assert core.shared.healths["scripted"].quota.left == FULL
+
+
+def test_a_success_adds_one() -> None:
+    health = Health()
+    health.quota.take(10)
+    health.succeeded(0)
+    assert health.quota.left == FULL - 9
+    health.succeeded(RETRY)
+    assert health.quota.left == FULL
 
 
 def test_a_host_that_says_when_to_come_back_is_obeyed_whatever_the_quota() -> None:
