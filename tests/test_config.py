@@ -516,3 +516,14 @@ def test_names_in_a_mapping_that_are_no_words(name: Any) -> None:
     for data in ({name: {}}, {"retry": {name: 1}}, {"limits": {"openai": {name: 1}}}):
         with pytest.raises(ConfigError):
             load(data)  # type: ignore[arg-type]
+
+
+def test_what_is_nested_beyond_reason_is_refused(place: Path) -> None:
+    round_about: dict[str, Any] = {}
+    round_about["x"] = {"a": round_about, "b": round_about}
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load({"providers": round_about})
+    for size in (40, 480, 2000):
+        path = write(place / "llmsdk.toml", f"[providers.x]\nkind = 'openai'\ny{'.a' * size} = 1\n")
+        with pytest.raises(ConfigError, match="nested too deeply"):
+            load(path)

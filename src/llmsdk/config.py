@@ -207,7 +207,10 @@ def load(config: str | Path | Mapping[str, Any] | None = None, *, overrides: Map
     path: Path | None = None
     below: Layer = {}
     above: Layer = {}
-    config, overrides = kept(config), kept(overrides)
+    deep = toml.is_deep((config, overrides))
+    config, overrides = (None, None) if deep else (kept(config), kept(overrides))
+    if deep:
+        raise ConfigError("config=: nested too deeply", hint=f"No setting has more than {toml.DEEPEST} levels.")
     if not isinstance(config, str | Path | Mapping | None):
         raise InputError(f"config must be a path or a mapping, not {type(config).__name__}", argument="config")
     if isinstance(config, Mapping):

@@ -131,8 +131,12 @@ def kept(value: T, name: str = "", form: Callable[[str], Any] = Secret) -> T:
         return cast("T", type(value)(kept(item, name, form) for item in value))
     if isinstance(value, Mapping) and value.keys() != {"env"}:  # that is the name of a variable
         whole = name if _hides(name) else ""
-        return cast("T", {key: kept(item, whole or str(key), form) for key, item in value.items()})
+        return cast("T", {key: kept(item, whole or _word(key), form) for key, item in value.items()})
     return value
+
+
+def _word(key: Any) -> str:
+    return key if isinstance(key, str) else ""
 
 
 def _hides(name: str, value: str = "") -> bool:

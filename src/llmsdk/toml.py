@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from llmsdk.secret import Masked
 Key = tuple[str, ...]
 
 MAX_BYTES = 2**20
+DEEPEST = 32
+"""Levels of tables and lists."""
 
 
 def read(path: str | Path) -> tuple[Path, bytes]:
@@ -42,7 +45,7 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
     import tomllib  # most programs have no file
 
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        found = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8", hint="Save the file as UTF-8.") from None
@@ -54,6 +57,15 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
         raise ConfigError(f"{name}:1: not valid TOML: a number is too long", hint="Look for many digits.") from None
     except RecursionError:
         raise ConfigError(f"{name}:1: not valid TOML: nested too deeply", hint="Strings need quotes.") from None
+    if is_deep(found):
+        raise ConfigError(f"{name}: nested too deeply", hint=f"No setting has more than {DEEPEST} levels.")
+    return found
+
+
+def is_deep(value: Any, left: int = DEEPEST) -> bool:
+    """Whether tables and lists are nested beyond all reason, or even hold themselves."""
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return left < 0 or any(is_deep(item, left - 1) for item in items)
 
 
 def printable(text: str) -> str:

@@ -68,7 +68,8 @@ WORDS = (
     b"[models]", b"[providers.x]", b"[limits.openai]", b"[[retry]]", b'kind = "openai"', b'api_key = { env = "HOME" }',
     b'base_url = "http://[::1"', b'base_url = "ftp://x"', b"headers.x = 1", b"attempts = 9223372036854775808",
     b"connect = nan", b"usd = inf", b"ttl = -1", b'a = "b:c"', b'b = "a"', b'a = "b"', b"c = []", b"at = 1979-05-27",
-    b'"" = ""', b"'\x01' = 1", b"x.y.z = {}", b'"""', b"'''", b"\xff", b"\xef\xbb\xbf", b"a = " + b"[" * 300,
+    b'"" = ""', b"'\x01' = 1", b"x.y.z = {}", b"a" + b".a" * 480 + b" = 1", b'"""', b"'''", b"\xff", b"\xef\xbb\xbf",
+    b"a = " + b"[" * 300,
     b"attempts = 1" + b"0" * 5000, b"[budget.tags.x]", b'tpm = "many"', b'model = ["lab:m", 1]', b"temperature = 11",
     b'proxy = "http://u:p@h"', b'project = "p"', b'token = "t"', b"tasks = { m = 1 }", b'region = "x/y"',
 )  # fmt: skip
