@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import pickle
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -336,27 +337,105 @@ def test_reservations_and_what_is_spent_never_pass_the_limit(jobs: list[tuple[in
         assert spent + budget.reserved.tokens <= limit
 
 
+DOLLARS = "Pass dollars, such as 0.5, or llmsdk.Budget(usd=..., tokens=..., requests=...)."
+WHOLE = "Pass a whole number."
+
+
 @pytest.mark.parametrize(
-    "make",
+    ("make", "message", "hint"),
     [
-        lambda: Budget(),
-        lambda: Budget(usd=-1),
-        lambda: Budget(usd=float("nan")),
-        lambda: Budget(usd=True),
-        lambda: Budget(usd="much"),
-        lambda: Budget(tokens=1.5),  # type: ignore[arg-type]
-        lambda: Budget(requests=-1),
-        lambda: Budget(usd=1, per="week"),  # type: ignore[arg-type]
-        lambda: Budget(usd=1, tag=""),
-        lambda: Budget(usd=1, unpriced="maybe"),  # type: ignore[arg-type]
-        lambda: Client("local:pocket", budget="much"),  # type: ignore[arg-type]
-        lambda: Client("local:pocket", budget=[1]),  # type: ignore[arg-type]
+        (lambda: Budget(), "a budget without a limit", "Pass Budget(usd=1), for instance."),
+        (lambda: Budget(usd=-1), "budget: -1 is no amount of dollars", DOLLARS),
+        (lambda: Budget(usd=float("nan")), "budget: nan is no amount of dollars", DOLLARS),
+        (lambda: Budget(usd=True), "budget: True is no amount of dollars", DOLLARS),
+        (lambda: Budget(usd="much"), "budget: 'much' is no amount of dollars", DOLLARS),
+        (lambda: Budget(usd=budgeting.MOST), f"budget: {budgeting.MOST} is no amount of dollars", DOLLARS),
+        (lambda: Budget(tokens=1.5), "budget: tokens=1.5 is no count", WHOLE),  # type: ignore[arg-type]
+        (lambda: Budget(tokens=True), "budget: tokens=True is no count", WHOLE),
+        (lambda: Budget(requests=-1), "budget: requests=-1 is no count", WHOLE),
+        (lambda: Budget(requests=budgeting.MOST), f"budget: requests={budgeting.MOST} is no count", WHOLE),
+        (lambda: Budget(usd=1, per="week"), "budget: per='week' is not known", "One of: 'day', 'month'."),  # type: ignore[arg-type]
+        (lambda: Budget(usd=1, tag=""), "tag is no tag", 'Pass a word, such as tag="nightly".'),
+        (lambda: Budget(usd=1, unpriced="no"), "budget: unpriced='no' is not known", "One of: 'refuse', 'allow'."),  # type: ignore[arg-type]
+        (lambda: Client("local:pocket", budget="much"), "budget: 'much' is no amount of dollars", DOLLARS),  # type: ignore[arg-type]
+        (lambda: Client("local:pocket", budget=[1]), "budget: [1] is no amount of dollars", DOLLARS),  # type: ignore[arg-type]
     ],
 )
-def test_a_budget_that_makes_no_sense_is_refused_at_once(make: Callable[[], Any]) -> None:
+def test_a_budget_that_makes_no_sense_is_refused_at_once(make: Callable[[], Any], message: str, hint: str) -> None:
     with pytest.raises(InputError) as caught:
         make()
-    assert caught.value.hint
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+    assert caught.value.argument == ("tag" if message.startswith("tag") else "budget")
+
+
+MAX, ASK, WAIT = (
+    "set max_tokens, which bounds what is reserved",
+    "ask for less by max_tokens",
+    "let the attempts under way end first",
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "reserved", "needed", "ways"),
+    [
+        ({"tokens": 10}, 0, 10, [MAX]),
+        ({"tokens": 10}, 5, 10, [MAX, WAIT]),
+        ({"tokens": 10}, 5, 11, [ASK]),
+        ({"requests": 10}, 5, 6, [WAIT]),
+        ({"requests": 10, "per": "day"}, 0, 10, ["wait for the next day (UTC)"]),
+    ],
+)
+def test_the_hint_says_what_would_help(options: Any, reserved: int, needed: int, ways: list[str]) -> None:
+    unit = "tokens" if "tokens" in options else "requests"
+    amounts = [Amount(**{unit: figure}) for figure in (1, reserved, needed)]
+    with pytest.raises(BudgetExceeded) as caught:
+        Budget(**options).check(*amounts)
+    assert caught.value.hint == f"{', or '.join(['Raise the budget', *ways])}."
+    assert (caught.value.spent, caught.value.reserved, caught.value.needed) == (1, reserved, needed)
+
+
+def test_dollars_are_shown_as_people_write_them() -> None:
+    for usd, shown in (("0.5", "$0.50"), ("1200", "$1,200.00"), ("10.000001", "$10.000001"), ("100", "$100.00")):
+        with pytest.raises(BudgetExceeded, match=re.escape(f"the budget of {shown} does")):
+            Budget(usd=usd).check(NOTHING, NOTHING, Amount(usd=Decimal(1300)))
+
+
+def test_periods_begin_at_midnight_and_on_the_first() -> None:
+    moment = day("2026-11-29")
+    assert [Budget(usd=1, per=per).since(moment) for per in (None, "day", "month")] == ["", "2026-11-29", "2026-11-01"]
+    assert [budgeting.day_of(at) for at in (0.0, 86399.9, 86400.0, -0.5)] == [
+        "1970-01-01", "1970-01-01", "1970-01-02", "1969-12-31",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cost", "settled", "usage", "expected"),
+    [
+        (Decimal("0.1"), "exact", Usage(3, 4), Amount(Decimal("0.1"), 7, 1)),
+        (Decimal("0.1"), "none", Usage(3, 4), NOTHING),
+        (Decimal("0.1"), "upper_bound", Usage(3, 4), Amount(Decimal(2), 100, 1)),
+        (None, "exact", None, Amount(Decimal(2), 100, 1)),
+        (None, "exact", Usage(0, 0), Amount(Decimal(2), 0, 1)),
+        (None, "estimated", Usage(3, None), Amount(Decimal(2), 100, 1)),
+        (None, "estimated", Usage(None, 300), Amount(Decimal(2), 300, 1)),
+    ],
+)
+def test_what_is_used_of_what_was_held(cost: Any, settled: str, usage: Any, expected: Amount) -> None:
+    assert budgeting.used(Amount(Decimal(2), 100, 1), cost, settled, usage) == expected
+    assert budgeting.used(Amount(requests=1), cost, settled, usage) == Amount(requests=expected.requests)
+
+
+def test_what_may_be_needed() -> None:
+    assert budgeting.needed((), "count", "openai", "m", Usage(5, 5), NOW) == Amount(requests=1)
+    assert budgeting.needed((), "generate", "openai", "m", Usage(5, 6), NOW) == Amount(tokens=11, requests=1)
+    assert budgeting.needed((), "generate", "openai", "m", Usage(5, None), NOW) == Amount(requests=1)
+    with pytest.raises(ConfigError) as caught:
+        budgeting.needed((Budget(usd=1),), "generate", "nobody", "m", Usage(1, 1), NOW)
+    assert caught.value.message == "a budget in dollars, and no known price of 'm'"
+    assert caught.value.hint == (
+        'Say whose prices hold by prices = "openai" (or another vendor) under [providers.NAME], '
+        'or leave it out of the sum by Budget(usd=..., unpriced="allow"); tokens= and requests= need no price.'
+    )
 
 
 def test_budgets_show_their_limits() -> None:

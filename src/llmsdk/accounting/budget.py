@@ -27,7 +27,7 @@ from llmsdk.types import Operation, Usage
 Period = Literal["day", "month"]
 Unit = Literal["usd", "tokens", "requests"]
 UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
-MOST = 10**15
+MOST = 10**100
 """Below this a limit is one; what is above cannot even be written down in the ledger's file."""
 FREE: frozenset[Operation] = frozenset({"count", "models"})
 """Operations that no host bills: requests, but neither tokens nor dollars."""
