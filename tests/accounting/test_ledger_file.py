@@ -593,8 +593,11 @@ def test_a_newer_file_and_a_missing_folder_are_told(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(ConfigError, match="written by a newer llmsdk"):
         Ledger(path)
-    with pytest.raises(ConfigError, match="there is no folder"):
-        Ledger(path.parent / "nowhere" / "usage.db")
+    nowhere = path.parent / "nowhere"
+    with pytest.raises(ConfigError) as caught:
+        Ledger(nowhere / "usage.db")
+    assert caught.value.message == f"ledger.path: there is no folder {nowhere}"
+    assert caught.value.hint == "Make it, or name another."
 
 
 def test_a_file_that_was_merely_found_may_not_say_where_to_write(

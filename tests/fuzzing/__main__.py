@@ -110,7 +110,7 @@ def told(name: str, log: Any, seconds: float) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all, see tests/fuzzing/targets.py")
-    parser.add_argument("--inputs", type=int, help="for each target, instead of its share of 12 million")
+    parser.add_argument("--inputs", type=int, help="for each target, instead of its share of 11 million")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--guided", action="store_true", help="choose inputs by the branches they reach, with atheris")
     parser.add_argument("--jobs", type=int, default=1, help="targets at a time")

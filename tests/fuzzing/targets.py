@@ -55,7 +55,7 @@ MAKERS: dict[str, Callable[[], Target]] = {
     "verbs": lambda: Target(callers.verbs, lambda _: _bytes(200, 120), changes.noise),
 }
 SHARES = {
-    "sse": 1_500_000, "ndjson": 1_500_000, "http": 2_000_000, "compressed": 1_000_000, "eventstream": 1_000_000,
-    **dict.fromkeys(HOSTS, 250_000), "toml": 500_000, "tables": 500_000, "verbs": 1_000_000,
+    "sse": 2_000_000, "ndjson": 2_500_000, "http": 1_500_000, "compressed": 2_000_000, "eventstream": 500_000,
+    **dict.fromkeys(HOSTS, 125_000), "toml": 200_000, "tables": 300_000, "verbs": 500_000,
 }  # fmt: skip
-"""Inputs of a whole run: 10 million for what decodes, 1 million for configuration, 1 million for the verbs."""
+"""Inputs of a whole run: 10 million for what decodes, 1 million for configuration and the verbs."""
