@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -60,14 +61,39 @@ def test_sums_tell_the_known_cost_and_how_much_is_unknown() -> None:
 
 
 def test_an_unknown_key_is_named() -> None:
-    with pytest.raises(InputError, match="'week'"):
+    with pytest.raises(InputError) as caught:
         Ledger().by("week")  # type: ignore[arg-type]
+    assert caught.value.message == "by: 'week' is not known"
+    assert caught.value.hint == "One of: day, model, provider, operation, tag."
+    assert caught.value.argument == "by"  # type: ignore[attr-defined]
 
 
 def test_nothing_asked_comes_to_nothing() -> None:
     assert Ledger().total == Sums()
     assert Ledger().by("model") == ()
     assert Ledger().usage == Usage()
+
+
+def test_a_row_says_all_that_was_said_of_it() -> None:
+    ledger, before = Ledger(), time.time()
+    row = reserve(ledger, tags=("a",), key="k")
+    assert (row.provider, row.model, row.operation, row.reserved) == ("p", "gpt-4o-mini", "generate", 100)
+    assert (row.tags, row.tariff, row.idempotency_key) == (("a",), "openai", "k")
+    assert before <= row.at <= time.time()
+    more = {"seconds": 1.5, "first_token": 0.5, "error": "E", "queued": 0.25}
+    done = ledger.settle(row, "estimated", usage := Usage(1, 2), **more)
+    assert done == replace(row, settled="estimated", usage=usage, **more)
+    assert reserve(ledger).id != row.id
+    assert repr(ledger) == "<Ledger: 1 settled, 1 open; tokens: 1 in, 2 out>"
+    ledger.settle(reserve(ledger), "exact", Usage(1_000_000, None), seconds=0)
+    assert repr(ledger) == "<Ledger: 2 settled, 1 open; tokens: 1,000,001 in, 2 out>"
+    hit = ledger.hit("p", "m", "embed", saved=Usage(3, 4), tags=("b",), tariff="t")
+    assert ledger.rows[0] == done
+    assert ledger.rows[-1] == hit
+    assert (hit.provider, hit.model, hit.operation, hit.tags, hit.tariff) == ("p", "m", "embed", ("b",), "t")
+    assert (hit.settled, hit.reserved, hit.seconds, hit.cached, hit.saved) == ("exact", 0, 0.0, True, Usage(3, 4))
+    assert before <= hit.at <= time.time()
+    assert (ledger.trouble, ledger.degraded) == (None, False)
 
 
 def test_a_row_is_settled_once() -> None:

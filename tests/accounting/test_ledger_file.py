@@ -561,8 +561,12 @@ def test_a_budget_that_the_file_holds_is_not_spent_blindly(
         assert client.ledger.total.requests == 1
         locked.execute("BEGIN IMMEDIATE")
         asked = len(provider.requests)
-        with pytest.raises(BudgetExceeded, match="cannot be written: database is locked"):
+        with pytest.raises(BudgetExceeded) as caught:
             client.chat("Hello!")
+        assert caught.value.message == (
+            f"the ledger {path}, which holds the budget, cannot be written: database is locked"
+        )
+        assert caught.value.hint == "Mend the file, or leave [budget] out of the configuration."
         assert len(provider.requests) == asked
         assert client.ledger.open == ()
         locked.execute("ROLLBACK")
