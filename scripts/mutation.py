@@ -36,7 +36,9 @@ class Part(NamedTuple):
     """Functions that are called at import, when mutmut has not chosen a mutant yet."""
 
 
-LEDGER, BUDGET, FILE = (f"tests/accounting/test_{name}.py" for name in ("ledger", "budget", "ledger_file"))
+LEDGER, BUDGET, FILE, TABLES = (
+    f"tests/accounting/test_{name}.py" for name in ("ledger", "budget", "ledger_file", "ledger_tables")
+)
 SLOW = (
     f"{FILE}::test_no_word_of_a_prompt_or_reply_comes_in",
     f"{FILE}::test_tasks_of_a_loop_write_without_holding_it_up",
@@ -61,7 +63,7 @@ PARTS = {
     "redact": Part(("io/redact.py",), ("tests/io/test_redact.py",)),
     "ledger": Part(("accounting/ledger.py", "accounting/sums.py"), (LEDGER, FILE, BUDGET), SLOW),
     "budget": Part(("accounting/budget.py",), (BUDGET, LEDGER), SLOW),
-    "book": Part(("accounting/book.py", "accounting/tables.py"), (FILE,), SLOW),
+    "book": Part(("accounting/book.py", "accounting/tables.py"), (FILE, TABLES), SLOW),
 }  # fmt: skip
 
 
