@@ -1,7 +1,7 @@
 """Mutation testing, by mutmut, of the parts where a mistake costs money or a secret. Run it by ``scripts/mutate``.
 
 Each part has its files and the tests that belong to them. Survivors are printed with what was changed; those that
-change nothing that anybody can see are listed in docs/mutants.md.
+change nothing that anybody can see are described in docs/reliability.md.
 """
 
 from __future__ import annotations
