@@ -112,3 +112,11 @@ def test_since_is_a_day(since: str | None, day: str) -> None:
     assert first_day(since, NOON) == day
     with pytest.raises(InputError):
         first_day("2026-13-01")
+
+
+def test_what_is_no_ledger_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("buy milk" * 100)
+    assert main(["usage", "--ledger", str(notes)]) == 2
+    assert "is not a ledger" in capsys.readouterr().err
+    assert notes.read_text() == "buy milk" * 100

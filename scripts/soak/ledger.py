@@ -1,7 +1,8 @@
-"""The ledger's file under fire: writers killed at any moment, and a budget that many processes race for.
+"""The ledger under fire: writers killed at any moment, a budget that many processes race for; and what a row costs.
 
 .venv/bin/python scripts/soak/ledger.py kills --count 1000 --processes 16
 .venv/bin/python scripts/soak/ledger.py race --processes 8 --tasks 64 --on asyncio  (or trio, or threads)
+.venv/bin/python scripts/soak/ledger.py cost
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import anyio
 
 from llmsdk.accounting.budget import Budget
 from llmsdk.accounting.ledger import Ledger
+from llmsdk.accounting.prices import load
 from llmsdk.errors import BudgetExceeded
 from llmsdk.io import IO
 from llmsdk.io.drive import drive
@@ -163,9 +165,38 @@ def race(processes: int, tasks: int, usd: str, on: str, folder: Path) -> dict[st
     return {"attempts": got, "rows": rows, "spent": str(spent), "budget": usd, "overspent": str(over)}
 
 
+# --- what a row costs -------------------------------------------------------------------------------------------
+
+
+def cost() -> dict[str, str]:
+    """Microseconds of CPU for a row in memory, reserved and settled; and the milliseconds of sums over 11,000 rows."""
+    load()
+    ledgers = [Ledger() for _ in range(5)]
+    young = min(_rows(ledger, 10_000) for ledger in ledgers)
+    old = min(_rows(ledger, 10_000) for ledger in ledgers)
+    dollars = min(_rows(Ledger(), 2_000, Budget(usd=10**6)) for _ in range(5))
+    began = time.process_time()
+    ledgers[0].by("model")
+    sums = time.process_time() - began
+    figures = {"row": young, "with a budget in dollars": dollars, "after 10,000 rows": old, "sums, ms": sums * 1e3}
+    return {name: f"{figure:.1f}" for name, figure in figures.items()}
+
+
+def _rows(ledger: Ledger, count: int, *budgets: Budget) -> float:
+    async def work() -> None:
+        for _ in range(count):
+            row = await ledger.reserve("openai", "gpt-4.1-mini", "generate", bound=bound, io=io, budgets=budgets)
+            ledger.settle(row, "exact", bound, seconds=0.1)
+
+    bound, io = Usage(10, 20), SyncIO()
+    began = time.process_time()
+    drive(work())
+    return (time.process_time() - began) / count * 1e6
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["kills", "race", "write", "spend"])
+    parser.add_argument("what", choices=["kills", "race", "cost", "write", "spend"])
     parser.add_argument("--path", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=1000)
@@ -178,6 +209,8 @@ def main() -> None:
         write(given.path, given.seed)
     elif given.what == "spend":
         spend(given.path, given.tasks, given.usd, given.on)
+    elif given.what == "cost":
+        print(cost())
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = (

@@ -194,12 +194,7 @@ def _plain(value: Any) -> Any:
 def total_usage(attempts: Sequence[Attempt]) -> Usage:
     """The sum over attempts. One that surely did not run adds nothing."""
     known = [attempt.usage for attempt in attempts if attempt.usage is not None and attempt.settled != "none"]
-    if not known:
-        return Usage()
-    total = known[0]
-    for usage in known[1:]:
-        total = total + usage
-    return total
+    return known[0] if len(known) == 1 else Usage.total(known)
 
 
 def total_cost(attempts: Sequence[Attempt]) -> Decimal | None:

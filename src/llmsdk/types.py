@@ -6,7 +6,7 @@ Everything here is frozen data without behaviour that waits. A provider turns a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -203,13 +203,19 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            _plus(self.input_tokens, other.input_tokens),
-            _plus(self.output_tokens, other.output_tokens),
-            _plus(self.cached_input_tokens, other.cached_input_tokens),
-            _plus(self.cache_write_tokens, other.cache_write_tokens),
-            _plus(self.reasoning_tokens, other.reasoning_tokens),
-            self.source if self.source == other.source else "mixed",
+        return Usage.total((self, other))
+
+    @classmethod
+    def total(cls, usages: Sequence[Usage]) -> Usage:
+        """All of them added up: in one step, since a new object for each of many costs more than the sum."""
+        sources = {usage.source for usage in usages}
+        return cls(
+            _sum([usage.input_tokens for usage in usages]),
+            _sum([usage.output_tokens for usage in usages]),
+            _sum([usage.cached_input_tokens for usage in usages]),
+            _sum([usage.cache_write_tokens for usage in usages]),
+            _sum([usage.reasoning_tokens for usage in usages]),
+            "provider" if not sources else sources.pop() if len(sources) == 1 else "mixed",
         )
 
     @property
@@ -217,8 +223,9 @@ class Usage:
         return ""
 
 
-def _plus(a: int | None, b: int | None) -> int | None:
-    return None if a is None and b is None else (a or 0) + (b or 0)
+def _sum(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from llmsdk import Budget
 from llmsdk.accounting.ledger import Ledger
@@ -40,12 +40,32 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "usage.db"
+        self.here, self.away = Path(self.folder.name) / "here", Path(self.folder.name) / "away"
+        self.here.mkdir()
+        self.path = self.here / "usage.db"
         self.lasting = Ledger(self.path, (Budget(tokens=LIMIT),))
         self.other = Ledger(self.path, (Budget(tokens=LIMIT),))
         self.expected: dict[str, str | None] = {}
         self.charged: dict[str, int] = {}
 
+    @property
+    def is_away(self) -> bool:
+        return self.away.exists()
+
+    @precondition(lambda self: not self.is_away)
+    @rule()
+    def go_away(self) -> None:
+        """The folder cannot be found: nothing can be written, and what is settled meanwhile is late."""
+        for ledger in (self.lasting, self.other):
+            ledger.by()
+        self.here.rename(self.away)
+
+    @precondition(lambda self: self.is_away)
+    @rule()
+    def come_back(self) -> None:
+        self.away.rename(self.here)
+
+    @precondition(lambda self: not self.is_away)
     @rule()
     def begin_anew(self) -> None:
         self.other.close()
@@ -54,6 +74,11 @@ class Machine(RuleBasedStateMachine):
     @rule(target=rows, size=st.integers(0, 150), lasting=st.booleans())
     def open(self, size: int, lasting: bool) -> Any:
         ledger = self.lasting if lasting else self.other
+        if self.is_away:
+            with pytest.raises(BudgetExceeded, match="cannot be written"):
+                reserve(ledger, size)
+            assert ledger.degraded
+            return None
         fits = sum(self.charged.values()) + size <= LIMIT or size == 0
         try:
             row = reserve(ledger, size)
@@ -78,6 +103,7 @@ class Machine(RuleBasedStateMachine):
         if settled != "upper_bound":
             self.charged[row.id] = used if settled == "exact" else 0
 
+    @precondition(lambda self: not self.is_away)
     @rule(size=st.integers(1, 60))
     def die(self, size: int) -> None:
         """A process reserves, and is gone; the next to begin finds it out."""
@@ -95,10 +121,12 @@ class Machine(RuleBasedStateMachine):
         self.begin_anew()
         self._settle(self.other, reserve(self.other, 0), "none", 0)
 
+    @precondition(lambda self: not self.is_away)
     @invariant()
     def file_and_model_agree(self) -> None:
         for ledger in (self.lasting, self.other):
             ledger.by()  # waits until what it has to write is written
+            assert not ledger.degraded
         assert self.lasting.total == self.other.total
         with closing(sqlite3.connect(self.path)) as connection:
             rows = connection.execute("SELECT id, settled FROM attempts").fetchall()
@@ -108,10 +136,14 @@ class Machine(RuleBasedStateMachine):
         assert (counted or 0) == sum(self.charged.values())
 
     def teardown(self) -> None:
+        if self.is_away:
+            self.come_back()
         self.lasting.close()
         self.other.close()
         self.folder.cleanup()
 
 
 Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
-TestStates = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")(Machine.TestCase)
+TestStates = pytest.mark.filterwarnings(
+    "ignore:This process.*is multi-threaded:DeprecationWarning", "ignore:the ledger:UserWarning"
+)(Machine.TestCase)

@@ -229,7 +229,7 @@ class Ledger:
         with LOCK:
             self._take_in()
             rows, older = tuple(self._rows), tuple(self._older.items())
-        return summing.grouped([*older, *((summing.facts(row), summing.of(row)) for row in rows)], wanted)
+        return summing.grouped([*older, *summing.of(rows).items()], wanted)
 
     @property
     def trouble(self) -> str | None:
@@ -266,12 +266,15 @@ class Ledger:
 
     def _take_in(self) -> None:
         """Count what was settled lately; under the lock."""
+        usages = [] if self._usage is None else [self._usage]
         while self._new:
             row = self._new.popleft()
             self._rows.append(row)
             self._counts[row.settled or "none"] += 1
             if row.usage is not None and row.settled != "none":
-                self._usage = row.usage if self._usage is None else self._usage + row.usage
+                usages.append(row.usage)
+        if usages:
+            self._usage = usages[0] if len(usages) == 1 else Usage.total(usages)
 
     async def _tidy(self, io: IO) -> None:
         with LOCK:
@@ -288,10 +291,11 @@ class Ledger:
         """Keep only the sums of the oldest rows. Pricing them takes a while, so it is done without the lock."""
         with LOCK:
             oldest = tuple(itertools.islice(self._rows, CHUNK))
-        priced = [(summing.facts(row), summing.of(row)) for row in oldest]
+        priced = summing.of(oldest)
         with LOCK:
-            for known, sums in priced:
+            for _ in oldest:
                 self._rows.popleft()
+            for known, sums in priced.items():
                 self._older[known] = self._older.get(known, Sums()) + sums
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
@@ -16,6 +17,10 @@ from llmsdk.types import Usage
 
 By = Literal["day", "model", "provider", "operation", "tag"]
 KEYS: tuple[By, ...] = get_args(By)
+Facts = tuple[str, str, str, str, tuple[str, ...]]
+"""What a row can be grouped by: day, provider, model, operation, tags."""
+_KEY = re.compile(r"#[0-9]+$")
+"""Which of its keys a provider was asked with: of no matter to a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,20 @@ class Sums:
         return Sums(self.key, requests, usage, self.cost + other.cost, unpriced)
 
 
-def of(row: Attempt) -> Sums:
-    """What one settled attempt comes to."""
-    if row.settled == "none" or row.cached:
-        return Sums()
-    cost = row.cost
-    return Sums((), 1, row.usage or Usage(), cost or Decimal(0), int(cost is None))
+def of(rows: Iterable[Attempt]) -> dict[Facts, Sums]:
+    """What settled attempts come to, by what they can be grouped by."""
+    groups: defaultdict[Facts, list[Attempt]] = defaultdict(list)
+    for row in rows:
+        if row.settled != "none" and not row.cached:
+            groups[day_of(row.at), row.provider, row.model, row.operation, row.tags].append(row)
+    return {known: _summed(group) for known, group in groups.items()}
+
+
+def _summed(rows: Sequence[Attempt]) -> Sums:
+    costs = [row.cost for row in rows]
+    known = [cost for cost in costs if cost is not None]
+    usage = Usage.total([row.usage or Usage() for row in rows])
+    return Sums((), len(rows), usage, sum(known, Decimal(0)), len(costs) - len(known))
 
 
 def checked(keys: Iterable[str]) -> tuple[By, ...]:
@@ -61,18 +74,6 @@ def checked(keys: Iterable[str]) -> tuple[By, ...]:
         if key not in KEYS:
             raise InputError(f"by: {key!r} is not known", argument="by", hint=f"One of: {', '.join(KEYS)}.")
     return given  # type: ignore[return-value]
-
-
-Facts = tuple[str, str, str, str, tuple[str, ...]]
-"""What a row can be grouped by: day, provider, model, operation, tags."""
-
-
-_KEY = re.compile(r"#[0-9]+$")
-"""Which of its keys a provider was asked with: of no matter to a model."""
-
-
-def facts(row: Attempt) -> Facts:
-    return day_of(row.at), row.provider, row.model, row.operation, row.tags
 
 
 def grouped(parts: Iterable[tuple[Facts, Sums]], keys: tuple[By, ...]) -> tuple[Sums, ...]:

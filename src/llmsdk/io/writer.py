@@ -50,11 +50,12 @@ class Writer(Generic[T]):
             done.result()
 
     def close(self) -> None:
-        """Work off what has been put, and end the thread. The next ``put`` begins another."""
+        """Work off what has been put, however long that takes, and end the thread. The next ``put`` begins another."""
         with self._lock:
             end, self._end, self._queue = self._end, None, None
-        if end is not None:
-            end()
+        if end is not None and (found := end.detach()) is not None:
+            _, stop, at_exit, _ = found
+            stop(*at_exit[:-1], None)
 
     def _running(self) -> SimpleQueue[Any]:
         queue = self._queue
@@ -73,7 +74,7 @@ class Writer(Generic[T]):
         # Neither thread nor finalizer refers to the writer, so that one that is dropped ends its thread.
         thread = threading.Thread(target=_run, args=(queue, self._begin), name=self._name, daemon=True)
         self._queue, self._pid = queue, os.getpid()
-        self._end = weakref.finalize(self, _stop, queue, thread, self._pid)
+        self._end = weakref.finalize(self, _stop, queue, thread, self._pid, AT_EXIT)
         thread.start()
 
 
@@ -106,13 +107,13 @@ def _waiting(queue: SimpleQueue[Any], patience: float | None) -> tuple[list[Any]
     return items, (item,)
 
 
-def _stop(queue: SimpleQueue[Any], thread: threading.Thread, pid: int) -> None:
+def _stop(queue: SimpleQueue[Any], thread: threading.Thread, pid: int, patience: float | None) -> None:
     if pid == os.getpid():
         queue.put(None)
         if thread is not threading.current_thread():
-            thread.join(AT_EXIT)
+            thread.join(patience)
             if thread.is_alive():
-                warnings.warn(f"{thread.name} could not write all that was left in {AT_EXIT:g} s", stacklevel=2)
+                warnings.warn(f"{thread.name} could not write all that was left in {patience:g} s", stacklevel=2)
 
 
 __all__ = ["Begin", "Writer"]
