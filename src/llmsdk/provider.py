@@ -32,6 +32,8 @@ CONTRACT = 1
 """Version of this contract. The registry refuses a provider that was written for another."""
 LINGER = 0.05
 """Seconds that a stream which has ended may take to be over."""
+STREAMED = 4
+"""How many times as long as a whole body a stream may be: each token of it is wrapped in some hundred bytes."""
 MAX_ERROR = 2**16
 """Bytes of a refusal's body that are read. Some hosts answer with a page of several megabytes."""
 
@@ -356,7 +358,7 @@ class _Streamed:
     document in its place, which is kept whole. Other frames than server-sent events may look like one.
     """
 
-    __slots__ = ("_begun", "_decoder", "_document", "_frames", "_provider", "_request", "_seen")
+    __slots__ = ("_begun", "_decoder", "_document", "_frames", "_provider", "_request", "_seen", "_size")
 
     def __init__(self, provider: HTTPProvider, request: Request) -> None:
         self._provider, self._request = provider, request
@@ -366,6 +368,7 @@ class _Streamed:
         self._begun = frames is not None
         self._document: bytearray | None = None
         self._seen: list[bytes] = []
+        self._size = 0
 
     @property
     def done(self) -> bool:
@@ -374,6 +377,10 @@ class _Streamed:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that ``chunk`` completes."""
+        self._size += len(chunk)
+        if self._size > STREAMED * self._provider.max_body:
+            self._seen.clear()
+            raise ResponseTooLarge(f"the stream is longer than {STREAMED * self._provider.max_body} bytes")
         if not self._begun:
             self._begin(chunk)
         if self._document is not None:
@@ -409,6 +416,7 @@ class _Streamed:
         document += chunk
         limit = self._provider.max_body
         if len(document) > limit:
+            document.clear()  # which a traceback would keep
             raise ResponseTooLarge(f"the reply is larger than {limit} bytes")
 
     def _mends(self, message: ServerSentEvent) -> bool:

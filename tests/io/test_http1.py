@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmsdk.io.http1 import MAX_HEAD, Chunked, Endless, Head, Sized, split
+from llmsdk.errors import InvalidBody
+from llmsdk.io.http1 import MAX_FIELDS, MAX_HEAD, Chunked, Endless, Head, Sized, split
 from llmsdk.io.limit import Lost, NotHTTP
 
 TOKEN = st.text("abcdefghijklmnopqrstuvwxyz-!#$0123456789", min_size=1, max_size=12)
@@ -129,7 +130,20 @@ def test_heads_that_are_none(head: str) -> None:
 def test_a_head_without_end_is_none() -> None:
     assert split(b"HTTP/1.1 200 OK\r\nx: a") is None
     with pytest.raises(NotHTTP):
-        split(b"HTTP/1.1 200 OK\r\nx: " + b"a" * MAX_HEAD)
+        split(b"SSH-2.0 " + b"a" * MAX_HEAD)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+def test_heads_have_a_limit(end: bytes) -> None:
+    begin, more = b"HTTP/1.1 200 OK\r\nx: ", MAX_HEAD - 19
+    with pytest.raises(InvalidBody, match="larger than 65536"):
+        split(begin + b"a" * more + end)
+    if end:
+        assert split(begin + b"a" * (more - 4) + end)
+        line = b"HTTP/1.1 200 OK\r\n"
+        assert split(line + b"x: a\r\n" * MAX_FIELDS + b"\r\n")
+        with pytest.raises(InvalidBody, match="more than 256 headers"):
+            split(line + b"x: a\r\n" * (MAX_FIELDS + 1) + b"\r\n")
 
 
 def test_a_bare_line_feed_and_a_folded_line_are_read() -> None:

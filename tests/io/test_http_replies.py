@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import zlib
 from typing import Any
@@ -242,22 +243,34 @@ def test_reading_stops_at_the_limit(face: Any, serve: Any) -> None:
     assert len(gone) == 3
 
 
+def packed(kind: str, block: bytes) -> bytes:
+    """24 MiB of a block."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16 if kind == "gzip" else zlib.MAX_WBITS)
+    return b"".join([*(packer.compress(block * (2**20 // len(block))) for _ in range(24)), packer.flush()])
+
+
 @pytest.mark.parametrize("kind", ["gzip", "deflate"])
 def test_a_bomb_costs_no_memory(face: Any, serve: Any, kind: str) -> None:
-    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16 if kind == "gzip" else zlib.MAX_WBITS)
-    bomb = b"".join([*(packer.compress(bytes(2**20)) for _ in range(24)), packer.flush()])
+    blocks = b"0123456789abcdef", b"\0", os.urandom(2**9) + bytes(2**15 - 2**9)
+    bombs = iter([packed(kind, block) for block in blocks])
 
     def handler(peer: Peer) -> None:
         while peer.request():
-            peer.reply(bomb, headers={"content-encoding": kind})
+            peer.reply(next(bombs), headers={"content-encoding": kind})
 
     server = serve(handler)
 
     async def scenario(io: Any) -> int:
         async with closing(await io.send(post(server.url))) as reply:
-            with pytest.raises(ResponseTooLarge):
+            with pytest.raises(ResponseTooLarge, match="than 1048576 bytes"):
                 await reply.read(2**20)
         largest = total = 0
+        async with closing(await io.send(post(server.url))) as reply, closing(reply.chunks()) as chunks:
+            with pytest.raises(ResponseTooLarge, match=f"{kind} unpack to more than 200 times"):  # noqa: PT012
+                async for chunk in chunks:
+                    total += len(chunk)
+        assert total < 6 * 2**20
+        total = 0
         async with closing(await io.send(post(server.url))) as reply, closing(reply.chunks()) as chunks:
             async for chunk in chunks:
                 largest, total = max(largest, len(chunk)), total + len(chunk)

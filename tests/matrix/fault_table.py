@@ -212,7 +212,13 @@ def statuses() -> Iterator[Row]:
 
 def headers() -> Iterator[Row]:
     big = faults.garbage(b"HTTP/1.1 200 OK\r\nx-big: " + b"a" * 2**20 + b"\r\n\r\n{}")
-    yield both(28, "1 MB header", big, out=unreadable("not HTTP", kept=False))
+    yield both(28, "1 MB header", big, out=unreadable("head of the reply is larger than 65536", kept=False))
+    many = faults.garbage(b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: a\r\n" % at for at in range(10_000)) + b"\r\n{}")
+    yield both(28, "10,000 headers", many, out=unreadable("larger than 65536", kept=False))
+    some = faults.garbage(b"HTTP/1.1 200 OK\r\n" + b"x: a\r\n" * 257 + b"\r\n{}")
+    yield both(28, "257 headers", some, out=unreadable("more than 256 headers", kept=False))
+    most = Fault(headers={f"x-{at}": "a" for at in range(250)})
+    yield both(28, "250 headers", most, out=Out(kept=True))
     yield Row(29, "no content type", (faults.says(completion(), headers={"content-type": ""}),), OK)
     latin = faults.says(completion("é"), headers={"content-type": "text/plain; charset=latin-1"})
     yield Row(29, "wrong charset", (latin,), Out(text="é", kept=True))

@@ -1,4 +1,4 @@
-"""Decompression in bounded pieces: a small body that unpacks to gigabytes costs no memory."""
+"""Decompression in bounded pieces, and of no bombs: a small body that unpacks to gigabytes costs no memory."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from llmsdk.errors import InvalidBody
+from llmsdk.errors import InvalidBody, ResponseTooLarge
 
 PIECE = 256 * 1024
 """Bytes that one step unpacks at most."""
+RATIO = 200
+"""How many times larger than what came a body may be. JSON of embeddings has 3, the same word again and again some 50."""
+FREE = 4 * 2**20
+"""Bytes that may be unpacked whatever the ratio."""
 
 
 class Decoder:
@@ -17,18 +21,21 @@ class Decoder:
 
     Raises:
         InvalidBody: the data is damaged or cut.
+        ResponseTooLarge: it unpacks to what nothing but a bomb would.
     """
 
-    __slots__ = ("_head", "_inflate", "_kind", "_whole")
+    __slots__ = ("_came", "_head", "_inflate", "_kind", "_unpacked", "_whole")
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if kind == "gzip" else None
         self._head = b""
         self._whole = True
+        self._came = self._unpacked = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Unpack ``data`` into pieces of at most ``PIECE`` bytes."""
+        self._came += len(data)
         if self._whole and self._kind == "gzip":
             data = data.lstrip(b"\0")  # padding between members
         if self._inflate is None:
@@ -47,12 +54,19 @@ class Decoder:
                 yield from _undamaged(before, data)
                 raise InvalidBody(f"the {self._kind} body is damaged: {error}") from None
             if piece:
+                self._count(len(piece))
                 yield piece
             full = len(piece) == PIECE
             data = self._inflate.unconsumed_tail
             if self._inflate.eof:
                 self._whole, full = True, False
                 data = self._next_member()
+
+    def _count(self, size: int) -> None:
+        self._unpacked += size
+        if self._unpacked > max(FREE, RATIO * self._came):
+            came = f"{self._came} bytes of {self._kind} unpack to more than {RATIO} times as much"
+            raise ResponseTooLarge(f"the reply is larger than what it may be: {came}")
 
     def _next_member(self) -> bytes:
         assert self._inflate is not None

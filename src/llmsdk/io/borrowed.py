@@ -12,13 +12,16 @@ from llmsdk.io.route import Address
 
 
 class _Body:
-    """The body as the user's client unpacks it. Its own timeouts hold for a single read, ours between reads."""
+    """The body as it comes: unpacking it is ours, in pieces. Only what the client has read already (a mock) it has
+    unpacked too. Its own timeouts hold for a single read, ours between reads."""
 
     def __init__(self, response: Any, clock: Clock, loop: bool) -> None:
         self._response = response
         self._clock = clock
         self._loop = loop
-        self._parts = response.aiter_bytes() if loop else response.iter_bytes()
+        raw = not response.is_stream_consumed
+        parts = ("aiter_raw" if raw else "aiter_bytes") if loop else ("iter_raw" if raw else "iter_bytes")
+        self._parts = getattr(response, parts)()
 
     async def more(self) -> bytes:
         self._clock.left("receive")
@@ -74,7 +77,8 @@ async def send(request: HTTPRequest, clock: Clock, to: Address, *, loop: bool) -
     if failure is not None:
         raise failure
     headers = {name.lower(): value for name, value in response.headers.multi_items()}
-    headers.pop("content-encoding", None)
+    if response.is_stream_consumed:
+        headers.pop("content-encoding", None)
     if clock.heard is not None:
         clock.heard(headers)
     return await checked(Reply(response.status_code, headers, _Body(response, clock, loop), fail), place)

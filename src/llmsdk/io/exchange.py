@@ -133,6 +133,7 @@ class Reply:
                 parts.append(chunk)
                 size += len(chunk)
                 if size > limit:
+                    parts.clear()  # which a traceback would keep
                     await self._too_large(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

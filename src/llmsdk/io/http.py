@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeVar, cast
 import anyio
 import httpcore2
 
-from llmsdk.errors import ConfigError
+from llmsdk.errors import ConfigError, InvalidBody
 from llmsdk.io import Clock, HTTPRequest, TransportOptions
 from llmsdk.io.exchange import Body, headers_of
 from llmsdk.io.guard import LoopGuard, SyncGuard
+from llmsdk.io.http1 import MAX_FIELDS
 from llmsdk.io.hush import hush
 from llmsdk.io.limit import Limit, Wait
 from llmsdk.io.route import Address, Proxy, proxy_for, trust
@@ -147,6 +148,9 @@ class CoreLink:
             if response is None and limit.stream is not None and not self.http2:
                 await limit.stream.aclose()
         assert response is not None
+        if len(response.headers) > MAX_FIELDS:
+            await self.body(response, limit, self.http2).aclose()
+            raise InvalidBody(f"the head of the reply is of more than {MAX_FIELDS} headers")
         headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
         return response.status, headers, self.body(response, limit, self.http2)
 

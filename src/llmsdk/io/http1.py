@@ -10,10 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
+from llmsdk.errors import InvalidBody
 from llmsdk.io.limit import Lost, NotHTTP
 
-MAX_HEAD = 128 * 1024
+MAX_HEAD = 64 * 1024
 """Bytes of the head of a reply, or of the line before a chunk."""
+
+MAX_FIELDS = 256
+"""Header lines of a reply."""
 
 _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\r?\n")
@@ -71,16 +75,19 @@ def split(data: bytes) -> tuple[Head, bytes] | None:
 
     Raises:
         NotHTTP: it is no head of a reply.
+        InvalidBody: it is larger than any that is one.
     """
     end = _END.search(data)
+    if (len(data) if end is None else end.start()) > MAX_HEAD:
+        raise _oversized(data, f"larger than {MAX_HEAD} bytes")
     if end is None:
-        if len(data) > MAX_HEAD:
-            raise NotHTTP(data)
         return None
     return _head(data[: end.start() + 1]), data[end.end() :]
 
 
 def _head(data: bytes) -> Head:
+    if data.count(b"\n") > MAX_FIELDS + 1:
+        raise _oversized(data, f"of more than {MAX_FIELDS} headers")
     text = data.decode("latin-1")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
@@ -98,6 +105,11 @@ def _head(data: bytes) -> Head:
     if "transfer-encoding" in headers and "content-length" in headers:
         keeps = False  # two lengths are how one reply is smuggled into another: the chunks hold, and nothing follows
     return Head(code, headers, _framing(code, headers, data), keeps)
+
+
+def _oversized(data: bytes, what: str) -> Exception:
+    """What is wrong with a head that is too large; of one that does not even begin like one, that it is none."""
+    return InvalidBody(f"the head of the reply is {what}") if data.startswith(b"HTTP/1.") else NotHTTP(data)
 
 
 def _framing(status: int, headers: Mapping[str, str], data: bytes) -> Framing:
@@ -226,4 +238,4 @@ class Chunked:
         raise Lost("the reply's chunks are malformed" if self.broken else "it hung up in the middle of the reply")
 
 
-__all__ = ["MAX_HEAD", "Chunked", "Endless", "Framing", "Head", "Sized", "split"]
+__all__ = ["MAX_FIELDS", "MAX_HEAD", "Chunked", "Endless", "Framing", "Head", "Sized", "split"]

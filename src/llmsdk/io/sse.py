@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from llmsdk.errors import ResponseTooLarge
 
-MAX_EVENT = 16 * 2**20
+MAX_EVENT = 8 * 2**20
 """Bytes of one event. More is not a token stream."""
 _BOM = b"\xef\xbb\xbf"
 
