@@ -11,7 +11,7 @@ from llmsdk.errors import InvalidBody, ResponseTooLarge
 PIECE = 256 * 1024
 """Bytes that one step unpacks at most."""
 RATIO = 200
-"""How many times larger than what came a body may be. Embeddings in JSON have 3, the same word over and over some 50."""
+"""How many times larger than what came a body may be. Embeddings in JSON have 3, the same word over and over 50."""
 FREE = 4 * 2**20
 """Bytes that may be unpacked whatever the ratio."""
 
