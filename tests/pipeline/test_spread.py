@@ -257,6 +257,22 @@ def test_an_open_circuit_is_gone_around_until_it_is_time_to_try() -> None:
     assert {ask(c, io).provider for _ in range(2)} == {"h1", "h2"}
 
 
+def test_a_host_that_stays_dead_costs_no_question() -> None:
+    dead = Hosted("h1", default=lambda request: ConnectFailed("down"))
+    c, io = core([dead, Hosted("h2", default=says("h2"))]), FakeIO()
+    for _ in range(300):  # its quota of retries would be long spent
+        io.advance(6)
+        assert ask(c, io).provider == "h2"
+    assert len(dead.requests) > 100
+
+
+def test_where_all_are_dead_the_outage_is_not_multiplied() -> None:
+    c, io = core(hosts([], [], default=lambda request: ConnectFailed("down")), circuit={"failures": 0}), FakeIO()
+    for _ in range(1000):
+        fails(c, io, ConnectFailed)
+    assert len(asked(c)) < 1000 * 1.2
+
+
 def test_where_all_circuits_are_open_nothing_is_sent() -> None:
     dead = [[ServerFault("500")] for _ in range(9)]
     c, io = core(hosts(dead, dead), circuit={"failures": 1}, retry={"attempts": 2, "base": 0}), FakeIO()

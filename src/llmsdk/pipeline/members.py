@@ -94,14 +94,18 @@ class Choice:
         self._stays: Member | None = None
         """Who alone may be asked again, since it may have done what was asked."""
 
-    def make(self, now: float) -> tuple[Member, Flight]:
-        """The next to be asked: those that are not left alone first, of these who was not tried yet, then by questions
-        under way, and then who was asked longest ago. Where all are left alone, the first that will be back.
+    def next(self, now: float) -> Member:
+        """Whom to ask: those that are not left alone first, of these who was not tried yet, then by questions under
+        way, and then who was asked longest ago. Where all are left alone, the first that will be back.
         """
+        return self._stays or min(self.members, key=lambda member: self._rank(member, now))
+
+    def make(self, now: float) -> tuple[Member, Flight]:
+        """Ask the next one."""
         if len(self._tried) == len(self.members):
             self._tried.clear()  # another round
         with _LOCK:
-            member = self._stays or min(self.members, key=lambda member: self._rank(member, now))
+            member = self.next(now)
             self._busy.add(member)
             return member, member.load.begin(now)
 

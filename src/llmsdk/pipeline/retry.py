@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from llmsdk.errors import CircuitOpen, LLMError
-from llmsdk.health import price
+from llmsdk.health import Health, price
 from llmsdk.io import closing
 from llmsdk.pipeline import Call, Handler, RetryPolicy
 from llmsdk.types import Event
@@ -72,10 +72,15 @@ def _delay(error: LLMError, number: int, call: Call) -> float | None:
     if reason := _too_long(asked, delay, call):
         _noted(error, reason)
         return None
-    if (cost := price(error)) and not call.health.quota.take(cost):
+    if (cost := price(error)) and not _next(call).quota.take(cost):
         _noted(error, SPENT)
         return None
     return delay
+
+
+def _next(call: Call) -> Health:
+    """Of the account that is asked next, and so bears the retry. One that is dead does not use up what others have."""
+    return call.health if call.choice is None else call.choice.next(call.io.now()).health
 
 
 def _asked(error: LLMError, call: Call) -> float:
