@@ -79,10 +79,17 @@ class _Base:
 
         if verb not in _FIRST:
             raise InputError(f"{verb!r} is no verb", argument="verb", hint=f"One of: {', '.join(_FIRST)}.")
-        twin = object.__new__(Client)
-        twin.__dict__ |= {"_core": replace(self._core, handler=capture, bridge=None), "_io": SyncIO()}
+        core = replace(self._core, handler=capture, bridge=None)
         stream = bool(options.pop("stream", False))
-        return explain(lambda: getattr(twin, verb)(*arguments, **options), stream)
+
+        def ask(verb: str, make: Callable[[Any], Any], value: Any, many: bool, _: bool, options: Any) -> Explanation:
+            task = _batch(make, value, False, _FIRST[verb])[0] if many else make(value)
+            return explain(task, core.lines(core.plan(verb, options), SyncIO()), stream)
+
+        twin = object.__new__(Client)
+        twin.__dict__["_ask"] = ask  # what every verb comes to
+        explained: Explanation = getattr(twin, verb)(*arguments, **options)
+        return explained
 
     def __repr__(self) -> str:
         model = self._core.defaults.get("model")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from llmsdk.accounting.prices import dollars
 from llmsdk.accounting.tokens import count
+from llmsdk.fallback import first
+from llmsdk.io.drive import drive
 from llmsdk.pipeline import Call
+from llmsdk.pipeline.line import Line
 from llmsdk.provider import Counts, HTTPProvider
+from llmsdk.tasks import Task
 from llmsdk.types import Event, Operation, Request, TokenCount, Usage
 
 
@@ -23,6 +27,8 @@ class Explanation:
     model: str
     operation: Operation
     """``generate`` for a reply in text, ``score`` where the labels of a classification are scored."""
+    route: str
+    """How the task is asked: what ``route`` of the result would be, if nothing has to be asked again."""
     url: str | None
     """Where it would go; ``None`` where nothing leaves this machine, or the provider does not tell."""
     body: Mapping[str, Any] | None = field(repr=False)
@@ -48,18 +54,35 @@ async def capture(call: Call) -> AsyncIterator[Event]:
     yield  # makes it a generator
 
 
-def explain(ask: Callable[[], Any], stream: bool) -> Explanation:
-    """The explanation of the first call that ``ask`` makes on a line whose handler is ``capture``."""
+@dataclass(slots=True)
+class _Noted:
+    """A task, and the line that it went down."""
+
+    task: Task[Any]
+    line: Line | None = None
+
+    def route(self, line: Line) -> str:
+        return self.task.route(line)
+
+    async def run(self, line: Line) -> Any:
+        self.line = line
+        return await self.task.run(line)
+
+
+def explain(task: Task[Any], lines: Sequence[Callable[[], Line]], stream: bool) -> Explanation:
+    """The explanation of the first call of a task down lines whose handler is ``capture``."""
+    noted = _Noted(task)
     try:
-        ask()
+        drive(first(lines, noted))
     except _Captured as captured:
         call = captured.call
     else:
         raise AssertionError("a verb ended without asking anything")
-    return _read(call, replace(call.request, stream=stream))
+    assert noted.line is not None
+    return _read(call, replace(call.request, stream=stream), task.route(noted.line))
 
 
-def _read(call: Call, request: Request) -> Explanation:
+def _read(call: Call, request: Request, route: str) -> Explanation:
     url, body = _wire(call, request)
     tokens = _count(call, request)
     most = request.max_tokens
@@ -67,6 +90,7 @@ def _read(call: Call, request: Request) -> Explanation:
         provider=call.provider.name,
         model=request.model,
         operation=call.operation,
+        route=route,
         url=url,
         body=body,
         request=request,

@@ -34,9 +34,10 @@ def test_the_body_is_what_is_then_sent(
         if options.get("stream"):
             with result:
                 list(result)
+            result = result.result
     assert told.body == openai_server.requests[0].json
     assert told.url == f"{openai_server.url}/chat/completions"
-    assert told.operation == "generate"
+    assert (told.operation, told.route) == ("generate", result.route)
     assert KEY not in repr(told)
 
 
@@ -54,7 +55,8 @@ def test_scoring_is_told_as_such_and_local_calls_cost_nothing() -> None:
     provider = Scoring(lambda request, candidate: 0.0, name="local")
     with Client("local:m", provider=provider) as client:
         told = client.explain("classify", "great", ["good", "bad"])
-        assert (told.operation, told.url, told.body, told.cost) == ("score", None, None, Decimal(0))
+        assert (told.operation, told.route) == ("score", "score")
+        assert (told.url, told.body, told.cost) == (None, None, Decimal(0))
         assert provider.requests == []
 
 

@@ -43,7 +43,7 @@ LAYERS = {
     "fallback": "types errors io results pipeline pipeline.* tasks",
     "core": "types errors io results provider accounting cache limits health options pipeline pipeline.* tasks"
     " fallback",
-    "explain": "types provider accounting pipeline",
+    "explain": "types io provider accounting pipeline pipeline.* tasks fallback",
     "streams": "types errors io results fallback",
     "telemetry": "types errors",
     "client": "types errors secret io results provider accounting options pipeline tasks core streams",

@@ -24,6 +24,10 @@ Show = Callable[[str], str]
 class Task(Protocol[R_co]):
     """What the client runs."""
 
+    def route(self, line: Line) -> str:
+        """How it is asked down this line, as ``Result.route`` tells."""
+        ...
+
     async def run(self, line: Line) -> R_co: ...
 
 

@@ -67,9 +67,9 @@ class AnswerTask:
         if line.operation == "answer":
             return self._found(reply, line)
         if not self.documents:
-            return Answer(record=line.record("chat", reply), text=reply.text)
+            return Answer(record=line.record(self.route(line), reply), text=reply.text)
         if _is_not_found(reply.text):
-            return Answer(record=line.record("chat+quotes", reply), text="", answerable=False)
+            return Answer(record=line.record(self.route(line), reply), text="", answerable=False)
         evidence = []
         for number, quote in _quotes(reply.text):
             found = find(quote, self.documents, number - 1)
@@ -80,12 +80,19 @@ class AnswerTask:
         if not evidence:
             line.warnings.append("no quote proves the answer")
         text = visible(reply.text, whole=True)
-        return Answer(record=line.record("chat+quotes", reply), text=text, answerable=True, evidence=tuple(evidence))
+        return Answer(record=line.record(self.route(line), reply), text=text, answerable=True, evidence=tuple(evidence))
 
     def _found(self, reply: Reply, line: Line) -> Answer:
         evidence = tuple(_same(cast("tuple[Span, ...]", reply.output or ()), self.documents))
         text = evidence[0].quote if evidence else ""
-        return Answer(record=line.record("native", reply), text=text, answerable=bool(evidence), evidence=evidence)
+        return Answer(
+            record=line.record(self.route(line), reply), text=text, answerable=bool(evidence), evidence=evidence
+        )
+
+    def route(self, line: Line) -> str:
+        if line.operation == "answer":
+            return "native"
+        return "chat+quotes" if self.documents else "chat"
 
     async def run(self, line: Line) -> Answer:
         return self.read(await line.ask(self.ask(line)), line)

@@ -63,7 +63,7 @@ class ChatTask:
         choices = reply.choices
         message = choices[0].message if choices else Message("assistant", "")
         return Chat(
-            record=line.record(self._route(line), reply),
+            record=line.record(self.route(line), reply),
             text=choices[0].text if choices else "",
             value=parse(reply, self.schema) if self.schema and not message.tool_calls else None,
             message=message,
@@ -73,7 +73,7 @@ class ChatTask:
             logprobs=choices[0].logprobs if choices else None,
         )
 
-    def _route(self, line: Line) -> str:
+    def route(self, line: Line) -> str:
         if self.schema is None:
             return "chat"
         return f"chat+{line.rung}+again" if self.misfit else f"chat+{line.rung}"

@@ -83,18 +83,26 @@ class Classify:
 
     async def run(self, line: Line) -> Classification[Any]:
         """By the best way that the model has: its own, scoring, logprobs, or asking for the probabilities."""
-        can = line.capabilities
-        if "classify" in can.native and line.does(Classifies):
-            return self._result(await self._natively(line), line, "native", "exact")
-        if line.does(Scores):
-            return self._result(await self._by_score(line), line, "score", "exact")
-        letters = 2 if self.multi else len(self.labels)
-        if letters <= min(can.logprobs, len(LETTERS)):
+        route = self.route(line)
+        if route == "native":
+            return self._result(await self._natively(line), line, route, "exact")
+        if route == "score":
+            return self._result(await self._by_score(line), line, route, "exact")
+        if route == "chat+logprobs":
             scores = await self._by_logprobs(line)
             if scores is not None:
-                return self._result(scores, line, "chat+logprobs", "logprob")
+                return self._result(scores, line, route, "logprob")
             line.warnings.append("the provider reported no usable logprobs; the model was asked for its probabilities")
         return self._result(await self._by_asking(line), line, "chat+stated", "stated")
+
+    def route(self, line: Line) -> str:
+        can = line.capabilities
+        if "classify" in can.native and line.does(Classifies):
+            return "native"
+        if line.does(Scores):
+            return "score"
+        letters = 2 if self.multi else len(self.labels)
+        return "chat+logprobs" if letters <= min(can.logprobs, len(LETTERS)) else "chat+stated"
 
     def _result(
         self, scores: Mapping[str, float], line: Line, route: str, how: Literal["exact", "logprob", "stated"]

@@ -46,11 +46,14 @@ class Complete:
         before = self.text if self.echo else ""
         choices = tuple(replace(choice, text=before + choice.text) for choice in reply.choices)
         return Completion(
-            record=line.record("complete" if _is_raw(line, self.suffix) else "chat", reply),
+            record=line.record(self.route(line), reply),
             text=choices[0].text if choices else before,
             choices=choices,
             logprobs=choices[0].logprobs if choices else None,
         )
+
+    def route(self, line: Line) -> str:
+        return "complete" if _is_raw(line, self.suffix) else "chat"
 
     async def run(self, line: Line) -> Completion:
         return self.read(await line.ask(self.ask(line)), line)

@@ -69,11 +69,14 @@ class Translate:
             if term in self.text and translation not in reply.text:
                 line.warnings.append(f"the glossary gives {translation!r} for {term!r}, but the translation lacks it")
         return Translation(
-            record=line.record("native" if line.operation == "translate" else "chat", reply),
+            record=line.record(self.route(line), reply),
             text=reply.text,
             to=self.to.tag,
             source=self.source.tag if self.source else None,
         )
+
+    def route(self, line: Line) -> str:
+        return "native" if line.operation == "translate" else "chat"
 
     async def run(self, line: Line) -> Translation:
         return self.read(await line.ask(self.ask(line)), line)
