@@ -12,18 +12,21 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmsdk import AsyncClient, Budget, Client
 from llmsdk.accounting import book as book_module
 from llmsdk.accounting import report, tables
 from llmsdk.accounting.ledger import Ledger
-from llmsdk.accounting.sums import KEYS
+from llmsdk.accounting.sums import KEYS, Sums
 from llmsdk.errors import BudgetExceeded, ConfigError, InputError
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO
@@ -123,6 +126,46 @@ def test_sums_by_tag_day_and_provider_are_those_of_memory(path: Path) -> None:
     assert with_file.total == in_memory.total
     assert [row["input"] for row in report.attempts(path)] == list(range(10, 16))
     with_file.close()
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["openai:gpt-4.1-mini", "openai:mystery", "local:m", "openai#2:gpt-4.1-mini"]),
+        st.sampled_from([(), ("a",), ("a", "b"), ("b", "b")]),
+        st.sampled_from(["exact", "estimated", "upper_bound", "none", "hit"]),
+        st.none() | st.integers(0, 10**6),
+        st.integers(0, 10**6),
+        st.none() | st.integers(0, 10**6),
+        st.sampled_from(["provider", "estimate"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(ROWS)
+def test_any_rows_come_to_the_same_in_a_file_as_in_memory(rows: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        with_file, in_memory = Ledger(Path(folder) / "usage.db"), Ledger()
+        for model, tags, settled, read, written, cached, source in rows:
+            usage = Usage(read, written, min(cached, read or 0) if cached is not None else None, source=source)
+            for ledger in (with_file, in_memory):
+                if settled == "hit":
+                    ledger.hit("openai", "gpt-4.1-mini", "generate", saved=usage, tags=tags)
+                else:
+                    row = opened(ledger, model, tags=tags)
+                    done = ledger.settle(row, settled, None if settled == "none" else usage, seconds=0)
+                    assert (done.cost is None) == (settled != "none" and ("mystery" in model or read is None)) or (
+                        "local" in model
+                    )
+        for keys in (*((key,) for key in KEYS), (), ("day", "tag")):
+            assert _plain(with_file.by(*keys)) == _plain(in_memory.by(*keys))
+        with_file.close()
+
+
+def _plain(sums: tuple[Sums, ...]) -> list[Any]:
+    """Without where the figures are from: a file knows of groups only whether it is one place."""
+    return [(line.key, line.requests, replace(line.usage, source="mixed"), line.cost, line.unpriced) for line in sums]
 
 
 def test_no_word_of_a_prompt_or_reply_comes_in(path: Path) -> None:
@@ -571,6 +614,18 @@ def test_a_budget_that_the_file_holds_is_not_spent_blindly(
         assert client.ledger.open == ()
         locked.execute("ROLLBACK")
         client.chat("Hello!")
+
+
+def test_a_budget_in_dollars_refuses_what_has_no_known_price(path: Path) -> None:
+    provider = Scripted(default="Hi!")
+    config = {"ledger": {"path": str(path)}, "budget": {"usd": 5}}
+    with Client(f"{provider.name}:mystery", provider=provider, config=config) as client:
+        with pytest.raises(ConfigError, match="a budget in dollars, and no known price of 'mystery'") as refused:
+            client.chat("Hello!")
+        assert 'prices = "openai"' in refused.value.hint
+        assert provider.requests == []
+        assert client.ledger.open == ()
+    assert stored(path) == []
 
 
 def a_diary(path: Path) -> None:

@@ -143,7 +143,7 @@ class Machine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+Machine.TestCase.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
 TestStates = pytest.mark.filterwarnings(
     "ignore:This process.*is multi-threaded:DeprecationWarning", "ignore:the ledger:UserWarning"
 )(Machine.TestCase)

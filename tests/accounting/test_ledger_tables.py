@@ -49,7 +49,7 @@ def test_a_row_that_is_opened_has_all_that_was_reserved(file: sqlite3.Connection
         "id, writer, at, day, provider, model, operation, tariff, tags, idempotency_key, held_tokens, held_usd, settled"
     )
     assert file.execute(f"SELECT {names} FROM attempts").fetchall() == [  # noqa: S608 - words of ours
-        ("r1", 7, AT, DAY, "openai", "gpt-4.1-mini", "generate", "t", '["a", "b", "a"]', "k", 100, 5 * 10**11)
+        ("r1", 7, AT, DAY, "openai", "gpt-4.1-mini", "generate", "t", '["a", "b", "a"]', "k", 100, 5 * 10**11, None)
     ]
 
 

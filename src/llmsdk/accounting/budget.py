@@ -150,8 +150,10 @@ class Budget:
 
     def since(self, at: float) -> str:
         """The first day (``2026-11-29``) of the period that a moment falls into; ``""`` where there are no periods."""
+        if self.per is None:
+            return ""
         day = day_of(at)
-        return "" if self.per is None else day if self.per == "day" else f"{day[:7]}-01"
+        return day if self.per == "day" else f"{day[:7]}-01"
 
     def check(self, spent: Amount, reserved: Amount, needed: Amount) -> None:
         """Refuse what would not fit.
