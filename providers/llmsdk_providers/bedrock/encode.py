@@ -88,6 +88,8 @@ def _turns(messages: Iterable[Message]) -> list[dict[str, Any]]:
             continue
         role = "assistant" if message.role == "assistant" else "user"
         content = list(_blocks(message))
+        if role == "assistant" and not content:
+            continue  # it only thought, and elsewhere: no turn that the host would take
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += content
         else:

@@ -136,7 +136,7 @@ def test_bodies_satisfy_the_model_of_the_service(request_: Request, expected: di
         (Request("m", (Message("user", (Media("video/mp4", b"x"),)),)), Unsupported, "video/mp4"),
         (Request("m", (Message("user", (Media("image/png", url="https://x/y"),)),)), Unsupported, "fetches nothing"),
         (Request("m", (Message("tool", "Sunny"),)), InputError, "which call"),
-        (Request("m", (*HI, Message("assistant", ""))), InputError, "no content"),
+        (Request("m", (Message("user", ""),)), InputError, "no content"),
         (Request("m", (*HI, Message("assistant", (ToolCall("c", "f", "[]"),)))), InputError, "not an object"),
     ],
 )
