@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from doc_blocks import blocks
+from servers.backends import BACKENDS
 
 from llmsdk.config import load
-from llmsdk.errors import ConfigError
+from llmsdk.errors import ConfigError, Unsupported
 from llmsdk.registry import BUILT_IN, Registry
 from llmsdk.settings import keys
+from llmsdk.types import Media, Message, Request, Text
 from llmsdk_providers.openai import reasoning
 from llmsdk_providers.openai.hosts import HOSTS
 from llmsdk_providers.openai.row import Row
@@ -81,7 +83,39 @@ def _address(name: str, kind: Any) -> str:
         return "to be given"
 
 
-@pytest.mark.parametrize("make", [hosts, dialects], ids=lambda make: make.__name__)
+MEDIA = {
+    "Images": "image/png",
+    "PDF": "application/pdf",
+    "Plain text": "text/plain",
+    "Sound": "audio/wav",
+    "Video": "video/mp4",
+}
+
+
+def media() -> str:
+    """What a message may hold besides words, by trying."""
+    return table(("", *MEDIA), (_media(name) for name in BACKENDS))
+
+
+def _media(name: str) -> Iterator[str]:
+    yield f"`{name}`"
+    kind: Any = EntryPoint(name, BUILT_IN[name], "llmsdk.providers").load()
+    backend = BACKENDS[name]()
+    provider = kind(name, kind.Settings(**backend.settings("http://127.0.0.1:1", "sk-0123456789abcdef")))
+    for form in MEDIA.values():
+        given = {"data": Media(form, b"x"), "URL": Media(form, url="https://files.example/x")}
+        yield ", ".join(how for how, part in given.items() if _takes(provider, backend.model, part)) or "no"
+
+
+def _takes(provider: Any, model: str, part: Media) -> bool:
+    try:
+        provider.encode(Request(model, (Message("user", (Text("Look."), part)),)))
+    except Unsupported:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("make", [hosts, dialects, media], ids=lambda make: make.__name__)
 def test_the_table_is_the_codes(make: Any) -> None:
     page = PAGE.read_text(encoding="utf-8")
     begin, end = f"<!-- {make.__name__} -->\n", f"\n<!-- /{make.__name__} -->"

@@ -35,7 +35,7 @@ class Mistral(OpenAI):
     vendor: ClassVar[str] = "mistral"
     row: ClassVar[Row] = Row(
         BASE_URL, (VARIABLE,), BASIC | TOOLS | {"n"}, encode.effort, returns_reasoning=encode.THINKING,
-        embeddings=True, stream_usage=False,
+        embeddings=True, stream_usage=False, fetches_files=True,
     )  # fmt: skip
 
     def __init__(self, name: str, settings: MistralSettings) -> None:

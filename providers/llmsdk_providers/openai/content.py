@@ -14,8 +14,10 @@ _SOUNDS = {
 _PDF = "application/pdf"
 
 
-def content(message: Message) -> str | list[dict[str, Any]]:
+def content(message: Message, *, fetches_files: bool = False) -> str | list[dict[str, Any]]:
     """The content of a message: its text, or a list of parts where it has more than text.
+
+    A host that ``fetches_files`` finds the address of a PDF where others have its data.
 
     Raises:
         InputError: media in another turn than the user's.
@@ -26,10 +28,10 @@ def content(message: Message) -> str | list[dict[str, Any]]:
     if message.role != "user":
         hint = 'Put it into a message of the role "user".'
         raise InputError(f"a message of the role {message.role!r} holds media", argument="messages", hint=hint)
-    return [_part(part) for part in message.parts if isinstance(part, Text | Media)]
+    return [_part(part, fetches_files) for part in message.parts if isinstance(part, Text | Media)]
 
 
-def _part(part: Text | Media) -> dict[str, Any]:
+def _part(part: Text | Media, fetches_files: bool) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     kind = part.media_type.lower()
@@ -38,7 +40,8 @@ def _part(part: Text | Media) -> dict[str, Any]:
     if kind in _SOUNDS:
         return {"type": "input_audio", "input_audio": {"data": _base64(part), "format": _SOUNDS[kind]}}
     if kind == _PDF:
-        return {"type": "file", "file": {"filename": part.name or "document.pdf", "file_data": _data_url(part)}}
+        held = part.url if fetches_files and part.url else _data_url(part)
+        return {"type": "file", "file": {"filename": part.name or "document.pdf", "file_data": held}}
     raise _refused(part.media_type, "Images, PDFs, and recordings in WAV or MP3 can be sent.")
 
 

@@ -38,6 +38,8 @@ class Dialect:
     returns_reasoning: str | None = None
     """The field of an assistant's message in which reasoning goes back."""
     schema_field: Literal["json_schema", "value"] = "json_schema"
+    fetches_files: bool = False
+    """It takes the address of a PDF, too."""
 
 
 def chat(request: Request, dialect: Dialect) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def _turn(message: Message, dialect: Dialect) -> dict[str, Any]:
         raise InputError("a message of a tool does not say which call it answers", argument="messages", hint=hint)
     turn: dict[str, Any] = {"role": message.role}
     calls = [_call(call, dialect) for call in message.tool_calls]
-    if (said := content(message)) or not calls:
+    if (said := content(message, fetches_files=dialect.fetches_files)) or not calls:
         turn["content"] = said
     if calls:
         turn["tool_calls"] = calls

@@ -48,6 +48,7 @@ class OpenAI(OpenAIHost):
             reasoning=row.switch,
             returns_reasoning=row.returns_reasoning,
             schema_field=row.schema_field,
+            fetches_files=row.fetches_files,
         )
 
     @property

@@ -34,6 +34,8 @@ class Row:
     """Models that are held to a schema where the others are not."""
     schema_field: Literal["json_schema", "value"] = "json_schema"
     """Where the schema stands in ``response_format``."""
+    fetches_files: bool = False
+    """A PDF may be given by its address."""
     tools: bool = True
     logprobs: int = 0
     complete: bool = False

@@ -70,10 +70,12 @@ CASES: list[tuple[Request, dict[str, Any]]] = [
     (
         Request("m", (Message("user", (
             Text("See"), Media("image/png", b"x"), Media("application/pdf", b"x", name="a.pdf"),
+            Media("application/pdf", url="https://files.example/b.pdf"),
         )),)),
         body({"role": "user", "content": [
             {"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}},
             {"type": "document_url", "document_url": "data:application/pdf;base64,eA==", "document_name": "a.pdf"},
+            {"type": "document_url", "document_url": "https://files.example/b.pdf", "document_name": "document.pdf"},
         ]}),
     ),
 ]  # fmt: skip
