@@ -13,7 +13,7 @@ from typing_extensions import TypeForm
 
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.core import Core
-from llmsdk.errors import InputError
+from llmsdk.errors import InputError, forget
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
 from llmsdk.io.sync import SyncIO
@@ -56,7 +56,11 @@ class _Base:
         if not callable(getattr(tracer, "start", None)) and tracer is not None:
             hint = "Pass an object with the method start(name, attributes)."
             raise InputError(f"tracer is a {type(tracer).__name__}", argument="tracer", hint=hint)
-        self._core = Core.build(model, config, provider, options)
+        try:
+            self._core = Core.build(model, config, provider, options)
+        except Exception as error:
+            forget(error)
+            raise
         self._core.shared.tracer = tracer
 
     @property

@@ -51,6 +51,7 @@ Text is bounded, and whoever builds an error from a provider's words redacts the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
@@ -113,6 +114,32 @@ def brief(value: object) -> str:
     except Exception:  # noqa: BLE001 - a number of thousands of digits, or an object with a fault of its own
         return f"a {type(value).__name__}"
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
+
+
+def forget(error: BaseException | None) -> None:
+    """Empty the frames of this library that an error has come through of their local variables.
+
+    Replies, headers and settings are in them, with keys that a host has echoed: a reporter of errors that shows local
+    variables finds none, and an error that is kept keeps no body alive. Frames that still run are left alone, so are
+    those of others, and errors that were about before the call. What ``raise ... from None`` hides goes altogether.
+    """
+    link = error
+    while link is not None:
+        trace = link.__traceback__
+        while trace is not None:
+            if _is_ours(trace.tb_frame.f_globals):
+                with suppress(RuntimeError):  # it still runs
+                    trace.tb_frame.clear()
+            trace = trace.tb_next
+        if link.__suppress_context__ and link.__cause__ is None:
+            link.__context__ = None
+        link = link.__cause__ or link.__context__
+        if link is not None and not (link.__traceback__ and _is_ours(link.__traceback__.tb_frame.f_globals)):
+            return
+
+
+def _is_ours(names: dict[str, Any]) -> bool:
+    return str(names.get("__name__", "")).partition(".")[0] in ("llmsdk", "llmsdk_providers")
 
 
 def _bounded(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llmsdk.errors import InvalidBody, ResponseTooLarge
@@ -103,8 +103,8 @@ def _is_zlib(head: bytes) -> bool:
     return head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
 
 
-def decoder(encoding: str) -> Decoder | None:
-    """A decoder for a Content-Encoding, ``None`` where nothing is encoded.
+def decoder(encoding: str, quote: Callable[[str], str] = repr) -> Decoder | None:
+    """A decoder for a Content-Encoding, ``None`` where nothing is encoded. ``quote`` shows words of the peer.
 
     Raises:
         InvalidBody: an encoding that was not asked for.
@@ -116,8 +116,9 @@ def decoder(encoding: str) -> Decoder | None:
             return Decoder("gzip")
         case "deflate":
             return Decoder("deflate")
-        case other:
-            raise InvalidBody(f"the reply is encoded as {other[:40]!r}, though only gzip and deflate were asked for")
+        case _:
+            words = quote(encoding.strip())
+            raise InvalidBody(f"the reply is encoded as {words}, though only gzip and deflate were asked for")
 
 
 __all__ = ["Decoder", "decoder"]

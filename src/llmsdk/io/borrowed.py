@@ -48,7 +48,9 @@ async def send(request: HTTPRequest, clock: Clock, to: Address, *, loop: bool) -
         ConfigError: the object is no client, or one for the other face.
     """
     from llmsdk.io.exchange import Reply, checked, headers_of
+    from llmsdk.io.hush import hush
 
+    hush(request.secrets)
     client = request.options.client
     _check(client, loop)
     place = Place(to, None, request.secrets)

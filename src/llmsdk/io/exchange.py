@@ -98,10 +98,10 @@ class Reply:
         self._decoder: Decoder | None = None
         self._closed = False
 
-    def unpack(self) -> Self:
+    def unpack(self, place: Place) -> Self:
         """Undo the Content-Encoding while reading."""
         encoding = self.headers.get("content-encoding")
-        self._decoder = decoder(encoding) if encoding else None
+        self._decoder = decoder(encoding, place.quote) if encoding else None
         return self
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -180,7 +180,7 @@ async def checked(reply: Reply, place: Place) -> Reply:
         failure = InvalidBody(f"{place.address.label} answered with the interim status {reply.status}")
     else:
         try:
-            return reply.unpack()
+            return reply.unpack(place)
         except InvalidBody as error:
             failure = error
     await reply.aclose()

@@ -1,4 +1,4 @@
-"""The HTTP library's debug log without secrets: it tells the headers of replies, and a peer may echo a key there."""
+"""The logs of HTTP libraries without secrets: it tells the headers of replies, and a peer may echo a key there."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _LOGGERS = tuple(
         "httpcore2.socks",
         "hpack.hpack",
         "hpack.table",
+        *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")),  # a client of the user's
+        "httpx",
+        "httpx2",
     )
 )
 _seen: set[str] = set()
@@ -32,7 +35,7 @@ _HUSH = _Hush()
 
 def hush(secrets: tuple[str, ...]) -> None:
     """Keep some strings out of the log. Costs nothing unless somebody reads it."""
-    if _LOGGERS[1].isEnabledFor(logging.DEBUG) and not _seen.issuperset(secrets):
+    if any(logger.isEnabledFor(logging.INFO) for logger in _LOGGERS) and not _seen.issuperset(secrets):
         _seen.update(secrets)
         for logger in _LOGGERS:
             logger.addFilter(_HUSH)  # once: the same filter is not added again

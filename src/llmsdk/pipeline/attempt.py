@@ -18,6 +18,7 @@ from llmsdk.errors import (
     Redirected,
     StreamInterrupted,
     Transient,
+    forget,
 )
 from llmsdk.io import Clock, closing
 from llmsdk.pipeline import Call, is_content
@@ -92,6 +93,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         call.health.settle(None if clock.content else failure, call.circuit, clock.now)
         if span:
             span(_attributes(done))
+        forget(failure)
 
 
 async def _reserved(call: Call, clock: Clock) -> Attempt:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from llmsdk.io import HTTPRequest
+from llmsdk.io.redact import found
 from llmsdk.secret import MASK, is_secret
 
 SHORTEST = 4
@@ -58,6 +59,8 @@ class Scrubber:
         for secret in sorted(self.secrets, key=len, reverse=True):
             if len(secret) >= SHORTEST:
                 text = text.replace(secret, mask(secret))
+        for start, end in reversed(found(text, self.secrets)):  # pieces of one, or what encodes it
+            text = text[:start] + mask(text[start:end]) + text[end:]
         for pattern in (_FIELD, _PARAMETER, _USER, _SHAPE):
             text = pattern.sub(lambda match: match[1] + mask(match[2]), text)
         return text

@@ -127,7 +127,8 @@ def from_said(
 ) -> LLMError:
     """The same, of what the dialect has read out of the body by itself."""
     error = _build(said, status, secrets, codes)
-    error.request_id = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    named = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
+    error.request_id = named and redact(named[:MAX_MESSAGE], secrets)
     if isinstance(error, Transient):
         asked = retry_after.from_headers(headers)
         asked = _asked(said) if asked is None else asked

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, NoReturn
 
 from llmsdk.errors import ConfigError, InputError, MissingKey
@@ -17,6 +18,8 @@ from llmsdk.types import Request
 from llmsdk.wire.json import dump
 
 Header = tuple[bytes, bytes]
+LATEST = 32
+"""Secrets that came with requests, not with the settings, that are looked for in what the host says."""
 _SALT = os.urandom(32)
 _ASCII = "Use printable ASCII, without line breaks."
 
@@ -80,17 +83,18 @@ class Host:
             added = encoded(extra)
         except ValueError as error:
             raise InputError(f"a header cannot be sent: {error}", argument="extra", hint=_ASCII) from None
-        secrets = (*self.secrets, *secrets_of(added))
-        return HTTPRequest("POST", self.url + path, merged(self._headers, added), content, self._options, secrets)
+        self.hide(*secrets_of(added))
+        return HTTPRequest("POST", self.url + path, merged(self._headers, added), content, self._options, self.secrets)
 
     def hide(self, *secrets: str) -> None:
-        """Let secrets that came after the settings show in no error either, in the place of those before them."""
-        self.secrets = (*self._lasting, *map(Hidden, secrets))
+        """Let secrets that came after the settings show in no error either: the latest of them, since they change."""
+        if not set(secrets) <= set(self.secrets):
+            latest = dict.fromkeys((*map(Hidden, secrets), *self.secrets[len(self._lasting) :]))
+            self.secrets = (*self._lasting, *islice(latest, LATEST))
 
     def bearing(self, request: HTTPRequest, token: str) -> HTTPRequest:
         """``request`` with ``token`` in the place of a key. From now on the token shows in no error either."""
-        if token not in self.secrets:
-            self.hide(token)
+        self.hide(token)
         headers = merged(request.headers, ((b"authorization", Masked(f"Bearer {token}".encode())),))
         return replace(request, headers=headers, secrets=self.secrets)
 
