@@ -42,13 +42,12 @@ async def first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:
 
 
 def _in_turn(lines: Sequence[Callable[[], Line]]) -> Iterator[Line]:
-    """The lines, each made when it is its turn. The deadline of the first is that of the whole call."""
-    line = lines[0]()
-    deadline = line.deadline
-    yield line
+    """The lines, each made when it is its turn. Deadline and times are the call's, which began with the first."""
+    begun = lines[0]()
+    yield begun
     for make in lines[1:]:
         line = make()
-        line.deadline = deadline
+        line.started, line.asked, line.deadline = begun.started, begun.asked, begun.deadline
         yield line
 
 

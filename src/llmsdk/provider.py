@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from llmsdk.errors import BadResponse, DeadlineExceeded, InvalidBody, LLMError, ResponseTooLarge, Transient
@@ -34,6 +35,8 @@ LINGER = 0.05
 """Seconds that a stream which has ended may take to be over."""
 STREAMED = 4
 """How many times as long as a whole body a stream may be: each token of it is wrapped in some hundred bytes."""
+LARGE = 2**20
+"""Bytes of a body above which it is read on a thread, so that no loop stands still for it."""
 MAX_ERROR = 2**16
 """Bytes of a refusal's body that are read. Some hosts answer with a page of several megabytes."""
 
@@ -294,7 +297,11 @@ class HTTPProvider(ABC):
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
             if not request.stream:
-                for event in self._document(await reply.read(self.max_body), request):
+                body = await reply.read(self.max_body)
+                events: Iterable[Event] = self._document(body, request)
+                if len(body) > LARGE:
+                    events = await io.run(partial(list, events))
+                for event in events:
                     yield event
                 return
             streamed = _Streamed(self, request)

@@ -1,4 +1,4 @@
-"""Short forms of ``scripts/soak/calls.py``: the ledger says what the host knows, and cancelled calls leave nothing."""
+"""Short forms of ``scripts/soak``: the ledger says what the host knows, and calls that are held or cancelled end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ FILE = Path(__file__).parents[2] / "scripts" / "soak" / "calls.py"
 def soak(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(FILE.parent))  # the process of the host imports it too
     return importlib.import_module(FILE.stem)
+
+
+def test_F053_every_drip_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an error, and settled. How late is what the script measures."""
+    monkeypatch.syspath_prepend(str(FILE.parent))
+    drips = importlib.import_module("drips")
+    monkeypatch.setattr(drips, "DEADLINE", 0.05)
+    assert all(seconds < 30 for seconds in drips.measure(1).values())
 
 
 @pytest.mark.anyio

@@ -196,6 +196,34 @@ def test_the_deadline_is_one_for_all_models(verb: str) -> None:
     assert io.slept == []
 
 
+@pytest.mark.parametrize("verb", ["run", "flow"])
+def test_times_are_of_the_call_and_not_of_the_model_that_answered(verb: str) -> None:
+    io = FakeIO()
+
+    def slow(request: Any) -> list[Any]:
+        io.advance(8)
+        return [QuotaExhausted("no money")]
+
+    def quick(request: Any) -> list[Event]:
+        io.advance(2)
+        return says("ok")
+
+    providers = [Scripted(slow, name="a"), Scripted(quick, name="b")]
+    c = Core.build("smart", {"models": {"smart": ["a:m", "b:m"]}}, providers, {})
+
+    async def ask() -> Any:
+        if verb == "run":
+            return await c.run("complete", complete.check("x"), {}, io)
+        flow = c.flow("complete", complete.check("x"), {}, io)
+        async for _ in flow.events():
+            pass
+        return flow.result
+
+    io.advance(100)
+    timing = drive(ask()).timing
+    assert (timing.total, timing.first_token, timing.queued) == (10, 10, 0)
+
+
 def test_it_is_checked_before_anything_is_asked() -> None:
     provider = Scripted(says("never"), name="a")
     with pytest.raises(ConfigError, match="restart") as caught:

@@ -42,7 +42,7 @@ def decode(body: bytes, secrets: Sequence[str] = ()) -> Iterator[Event]:
 class Decoder:
     """Reads one reply. Holds the state of that reply and nothing else."""
 
-    __slots__ = ("_called", "_foreign", "_secrets", "_signed", "_stopped")
+    __slots__ = ("_called", "_counted", "_foreign", "_secrets", "_signed", "_stopped")
 
     def __init__(self, secrets: Sequence[str] = ()) -> None:
         self._secrets = secrets
@@ -50,7 +50,12 @@ class Decoder:
         """What the host put to each thought, as far as it has come."""
         self._foreign: set[int] = set()
         """Blocks of tools that the host itself calls."""
-        self._called = self._stopped = False
+        self._called = self._stopped = self._counted = False
+
+    @property
+    def done(self) -> bool:
+        """Whether the host has said that nothing follows: the message has stopped, and its figures are there."""
+        return self._stopped and self._counted
 
     def feed(self, event: ServerSentEvent) -> Iterator[Event]:
         """The events in one frame of the stream.
@@ -74,6 +79,7 @@ class Decoder:
             case "messageStop":
                 yield from self.stop(data)
             case "metadata":
+                self._counted = True
                 yield from self.count(data)
 
     # --- blocks -------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Replies as events, buffered and streamed: a chunk of a stream has the form of a whole reply.
 
 A stream has no terminator. A candidate is complete with its finish reason; a stream that ends before it was cut.
+Nothing says that no more chunks follow but the end of the HTTP reply, so that is waited for: there is no ``done``.
 """
 
 from __future__ import annotations

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from llmsdk.errors import LLMError
+from llmsdk.io import IO
 from llmsdk.types import Event, Finish
 from llmsdk_providers.local.mailbox import Mailbox
+
+
+def begun(io: IO) -> None:
+    """Something is with an engine: from here on tokens may have been computed, whatever becomes of it."""
+    if io.clock is not None:
+        io.clock.sent = True
 
 
 class Errand:

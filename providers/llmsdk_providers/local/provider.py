@@ -14,6 +14,7 @@ from llmsdk.provider import CONTRACT, Capabilities
 from llmsdk.types import Event, Finish, Info, Media, Model, Output, Request, TextDelta, TokenCount, Usage
 from llmsdk_providers.local.calls import held, told_apart
 from llmsdk_providers.local.engine import Engine
+from llmsdk_providers.local.errand import begun
 from llmsdk_providers.local.folder import ModelFolder, open_folder
 from llmsdk_providers.local.generation import Delivery, Generation, Plan
 from llmsdk_providers.local.grammar import Rules, installed, translated
@@ -134,6 +135,7 @@ class Local(Verbs):
         works = [Generation(_branch(plan, index), model.texts(), mailbox) for index in range(request.n)]
         try:
             engine.submit(works)
+            begun(io)
             if request.echo and isinstance(request.input, str):
                 for index in range(request.n):
                     yield TextDelta(request.input, index)
@@ -161,6 +163,7 @@ class Local(Verbs):
         work = Scoring(prompt.ids, rows, self.settings.max_batch, mailbox)
         try:
             engine.submit([work])
+            begun(io)
             for item in await io.wait(mailbox.take()):
                 yield _usage(prompt, 0, read=sum(map(len, rows)), cached=work.cached)
                 if isinstance(item, LLMError):

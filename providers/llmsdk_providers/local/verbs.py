@@ -14,6 +14,7 @@ from llmsdk.types import Event, Finish, Info, Output, Request, Usage
 from llmsdk_providers.local import spans
 from llmsdk_providers.local.encoders import Reading, Row
 from llmsdk_providers.local.engine import Engine
+from llmsdk_providers.local.errand import begun
 from llmsdk_providers.local.languages import Framing
 from llmsdk_providers.local.mailbox import Mailbox
 from llmsdk_providers.local.purpose import entailment, labels
@@ -121,6 +122,7 @@ class Verbs(ABC):
         work = Rewriting(source, min(wanted, room), request.stop, reader.codec, mailbox)
         try:
             engine.submit([work])
+            begun(io)
             while True:
                 for item in await io.wait(mailbox.take()):
                     if isinstance(item, LLMError | Finish):
@@ -146,6 +148,7 @@ async def _read(
     work = Reading(rows, made, mailbox)
     try:
         engine.submit([work])
+        begun(io)
         for item in await io.wait(mailbox.take()):
             yield Usage(input_tokens=sum(len(row.ids) for row in rows), output_tokens=0, source="local")
             if isinstance(item, LLMError):

@@ -78,11 +78,12 @@ class SyncRoom:
     """Places that threads wait for."""
 
     def __init__(self, most: int) -> None:
+        self._most = most
         self._places = threading.Semaphore(most)
 
     async def acquire(self, limit: Limit) -> None:
         if not self._places.acquire(timeout=limit.left("send")):
-            limit.expire("send")
+            limit.expire("send", _full(self._most))
 
     def release(self) -> None:
         self._places.release()
@@ -94,6 +95,7 @@ class LoopRoom:
     def __init__(self, most: int) -> None:
         import anyio
 
+        self._most = most
         self._places = anyio.Semaphore(most, fast_acquire=True)
 
     async def acquire(self, limit: Limit) -> None:
@@ -106,10 +108,14 @@ class LoopRoom:
         with anyio.CancelScope(deadline=anyio.current_time() + left):
             await self._places.acquire()
             return
-        limit.expire("send")
+        limit.expire("send", _full(self._most))
 
     def release(self) -> None:
         self._places.release()
+
+
+def _full(most: int) -> str:
+    return f"All {most} connections to the host were in use: raise max_connections, or ask less at a time."
 
 
 __all__ = ["Blocking", "LoopRoom", "SyncRoom", "origin"]

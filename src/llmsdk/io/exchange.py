@@ -10,7 +10,7 @@ from typing import NoReturn, Protocol, Self
 from llmsdk.errors import ClientClosed, InputError, InvalidBody, LLMError, ResponseTooLarge
 from llmsdk.io import Clock, HTTPRequest
 from llmsdk.io.body import Decoder, decoder
-from llmsdk.io.faults import Place, redirected, translate
+from llmsdk.io.faults import Place, redirected, refused_by_proxy, translate
 from llmsdk.io.route import Address, Proxy
 
 MAX_BODY = 64 * 2**20
@@ -176,6 +176,8 @@ async def checked(reply: Reply, place: Place) -> Reply:
     failure: LLMError
     if 300 <= reply.status < 400:
         failure = redirected(reply.status, reply.headers.get("location", ""), place)
+    elif reply.status == 407 and place.proxy is not None:
+        failure = refused_by_proxy("407 Proxy Authentication Required", place)
     elif reply.status < 200:
         failure = InvalidBody(f"{place.address.label} answered with the interim status {reply.status}")
     else:

@@ -7,7 +7,16 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
-from llmsdk.errors import ConfigError, ConnectFailed, Disconnected, InvalidBody, LLMError, Redirected
+from llmsdk.errors import (
+    ConfigError,
+    ConnectFailed,
+    DeadlineExceeded,
+    Disconnected,
+    InvalidBody,
+    LLMError,
+    Redirected,
+    TimedOut,
+)
 from llmsdk.io import Clock
 from llmsdk.io.limit import Expired, Lost, NotHTTP, Unreachable
 from llmsdk.io.redact import redact
@@ -48,7 +57,7 @@ def translate(error: Exception, clock: Clock, place: Place) -> LLMError:
         case LLMError():
             return error
         case Expired() if error.limit.clock is clock:
-            return error.error
+            return _located(error.error, place)
         case Expired():
             return disconnected(clock, place, "another request on the same HTTP/2 connection ran out of time")
         case Unreachable():
@@ -58,8 +67,15 @@ def translate(error: Exception, clock: Clock, place: Place) -> LLMError:
         case NotHTTP() if clock.sent:
             return not_http(error.data, place)
         case NotHTTP():
-            return _refused_by_proxy(f"it is no HTTP proxy, its first words are {place.quote(error.data)}", place)
+            return refused_by_proxy(f"it is no HTTP proxy, its first words are {place.quote(error.data)}", place)
     return _translate_library(error, clock, place)
+
+
+def _located(error: LLMError, place: Place) -> LLMError:
+    """The error of a wait that ran out; of one for a connection it says to where."""
+    if isinstance(error, TimedOut | DeadlineExceeded) and error.phase == "connect":
+        error.message = f"could not connect to {place.address.label}{place.via}: {error.message}"
+    return error
 
 
 def _translate_library(error: Exception, clock: Clock, place: Place) -> LLMError:
@@ -67,7 +83,7 @@ def _translate_library(error: Exception, clock: Clock, place: Place) -> LLMError
         case "PoolTimeout":
             return clock.expired("send")
         case "ProxyError":
-            return _refused_by_proxy(str(error), place)
+            return refused_by_proxy(str(error), place)
         case "ConnectTimeout":
             return clock.expired("connect")
         case "ReadTimeout" | "WriteTimeout" | "TimeoutException":
@@ -178,7 +194,7 @@ def _why(cause: BaseException) -> str:
             return str(cause)[:200]
 
 
-def _refused_by_proxy(reason: str, place: Place) -> ConnectFailed:
+def refused_by_proxy(reason: str, place: Place) -> ConnectFailed:
     """A proxy that answers with a fault of its own (5xx) may do better later; anything else stays as it is."""
     label = place.proxy.label if place.proxy else "the proxy"
     denied = reason.startswith("407") or "password" in reason
@@ -190,4 +206,4 @@ def _refused_by_proxy(reason: str, place: Place) -> ConnectFailed:
     )
 
 
-__all__ = ["Place", "disconnected", "not_http", "redirected", "translate", "unreachable"]
+__all__ = ["Place", "disconnected", "not_http", "redirected", "refused_by_proxy", "translate", "unreachable"]

@@ -89,8 +89,10 @@ class Limit:
         except LLMError as error:
             raise Expired(self, error) from None
 
-    def expire(self, wait: Wait) -> NoReturn:
-        raise Expired(self, self.clock.expired(wait)) from None
+    def expire(self, wait: Wait, hint: str = "") -> NoReturn:
+        error = self.clock.expired(wait)
+        error.hint = hint or error.hint
+        raise Expired(self, error) from None
 
     def opening(self) -> None:
         self.clock.reused = False

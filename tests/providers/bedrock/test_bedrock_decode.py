@@ -26,7 +26,8 @@ from llmsdk.errors import (
     ServerFault,
     Unauthorized,
 )
-from llmsdk.types import Reasoning, Text, ToolCall, Usage
+from llmsdk.io.sse import ServerSentEvent
+from llmsdk.types import Reasoning, Request, Text, ToolCall, Usage
 from llmsdk_providers.bedrock import Bedrock, Settings
 
 KEY = "sk-canary-0123456789"
@@ -54,6 +55,15 @@ def start(index: int, call: Any) -> tuple[str, Any]:
 
 def stop(reason: str) -> tuple[str, Any]:
     return "messageStop", {"stopReason": reason}
+
+
+def test_a_stream_is_over_once_it_has_stopped_and_its_figures_are_there() -> None:
+    decoder = HOST.decoder(Request("m", ""))
+    seen = []
+    for name, data in (delta(0, text="Yes."), stop("end_turn"), ("metadata", {"usage": USAGE})):
+        list(decoder.feed(ServerSentEvent(json.dumps(data).encode(), name)))
+        seen.append(decoder.done)  # type: ignore[attr-defined]
+    assert seen == [False, False, True]
 
 
 EVENTS = [
