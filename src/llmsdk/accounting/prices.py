@@ -53,9 +53,8 @@ def dollars(tariff: str, model: str, usage: Usage | None, at: float) -> Decimal 
     counts = Counts(
         usage.input_tokens, usage.output_tokens, usage.cached_input_tokens or 0, usage.cache_write_tokens or 0
     )
-    try:
-        vendor = _vendor(tariff) if "://" in tariff else tariff
-    except LookupError:
+    vendor = _vendor(tariff) if "://" in tariff else tariff
+    if vendor is None:
         return None
     return _tables().dollars(vendor, model, counts, datetime.fromtimestamp(at, UTC))
 
@@ -72,15 +71,12 @@ def _tables() -> Tables:
 
 
 @lru_cache(maxsize=256)
-def _vendor(url: str) -> str:
-    """Whose address it is.
+def _vendor(url: str) -> str | None:
+    """Whose address it is; ``None`` for nobody's that has prices.
 
     The tables compare no more than the beginning of an address, in which a stranger's may look like a vendor's
     (``api.openai.com.evil.example``, ``evil.example/x.googleapis.com``). Here what matches must end where the name of
     the host does, or behind it, and no dot of a path is read as one of a host.
-
-    Raises:
-        LookupError: nobody's that has prices.
     """
     from genai_prices.data_snapshot import get_snapshot
 
@@ -90,7 +86,7 @@ def _vendor(url: str) -> str:
     for vendor in get_snapshot().providers:
         if (match := re.match(vendor.api_pattern, place)) and _is_whole(host, match.end()):
             return vendor.id
-    raise LookupError(url)
+    return None
 
 
 def _is_whole(host: str, end: int) -> bool:
