@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
 
+from llmsdk import tasks
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.core import Core
 from llmsdk.errors import InputError, forget
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
 from llmsdk.io.sync import SyncIO
-from llmsdk.options import ChatOptions, ClientOptions, CopyOptions, Options, hide
+from llmsdk.options import ChatOptions, ClientOptions, CopyOptions, Formality, Options, hide
 from llmsdk.pipeline import Bound, Tracer
 from llmsdk.provider import Provider
 from llmsdk.results import Answer, Batch, Chat, Classification, Completion, Embeddings, Translation
 from llmsdk.secret import kept
 from llmsdk.streams import AsyncStream, Stream
-from llmsdk.tasks import answer, chat, classify, complete, translate
-from llmsdk.tasks.translate import Formality
 from llmsdk.types import Message, Model, TokenCount, Usage
 
 if TYPE_CHECKING:
@@ -195,7 +194,7 @@ class Client(_Base):
         Where the provider only chats, it is asked to continue (``result.route`` is ``"chat"``). A list of prompts
         gives a ``Batch``.
         """
-        make = partial(complete.check, suffix=suffix, echo=bool(options.get("echo", False)))
+        make = partial(tasks.complete.check, suffix=suffix, echo=bool(options.get("echo", False)))
         return self._ask("complete", make, prompt, _is_many(prompt), stream, options)
 
     @overload
@@ -261,7 +260,7 @@ class Client(_Base):
 
         ``glossary`` maps terms to the translations they must get. A list of texts gives a ``Batch``.
         """
-        make = partial(translate.check, to=to, source=source, glossary=glossary, formality=formality)
+        make = partial(tasks.translate.check, to=to, source=source, glossary=glossary, formality=formality)
         return self._ask("translate", make, text, _is_many(text), stream, options)
 
     @overload
@@ -298,7 +297,7 @@ class Client(_Base):
         Quotes are checked: ``context[e.source][e.start:e.end] == e.quote`` for every ``e`` in ``result.evidence``. A
         list of questions gives a ``Batch``.
         """
-        make = partial(answer.check, context=context)
+        make = partial(tasks.answer.check, context=context)
         return self._ask("answer", make, question, _is_many(question), stream, options)
 
     @overload
@@ -361,7 +360,7 @@ class Client(_Base):
         """
         system = options.get("system")
         tools, steps = options.get("tools", ()), options.get("steps", 1)
-        make = chat.opening(system=system, output=output, tools=tools, steps=steps, awaits=False)
+        make = tasks.chat.opening(system=system, output=output, tools=tools, steps=steps, awaits=False)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
 
     @overload
@@ -395,7 +394,7 @@ class Client(_Base):
         label is judged by itself, and those of at least ``threshold`` are in ``result.labels``. A list of texts gives
         a ``Batch``.
         """
-        make = partial(classify.check, labels=labels, multi=multi, threshold=threshold)
+        make = partial(tasks.classify.check, labels=labels, multi=multi, threshold=threshold)
         return self._ask("classify", make, text, _is_many(text), False, options)
 
     def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Embeddings:
@@ -501,7 +500,7 @@ class AsyncClient(_Base):
         Where the provider only chats, it is asked to continue (``result.route`` is ``"chat"``). A list of prompts
         gives a ``Batch``.
         """
-        make = partial(complete.check, suffix=suffix, echo=bool(options.get("echo", False)))
+        make = partial(tasks.complete.check, suffix=suffix, echo=bool(options.get("echo", False)))
         return self._ask("complete", make, prompt, _is_many(prompt), stream, options)
 
     @overload
@@ -567,7 +566,7 @@ class AsyncClient(_Base):
 
         ``glossary`` maps terms to the translations they must get. A list of texts gives a ``Batch``.
         """
-        make = partial(translate.check, to=to, source=source, glossary=glossary, formality=formality)
+        make = partial(tasks.translate.check, to=to, source=source, glossary=glossary, formality=formality)
         return self._ask("translate", make, text, _is_many(text), stream, options)
 
     @overload
@@ -604,7 +603,7 @@ class AsyncClient(_Base):
         Quotes are checked: ``context[e.source][e.start:e.end] == e.quote`` for every ``e`` in ``result.evidence``. A
         list of questions gives a ``Batch``.
         """
-        make = partial(answer.check, context=context)
+        make = partial(tasks.answer.check, context=context)
         return self._ask("answer", make, question, _is_many(question), stream, options)
 
     @overload
@@ -667,7 +666,7 @@ class AsyncClient(_Base):
         """
         system = options.get("system")
         tools, steps = options.get("tools", ()), options.get("steps", 1)
-        make = chat.opening(system=system, output=output, tools=tools, steps=steps)
+        make = tasks.chat.opening(system=system, output=output, tools=tools, steps=steps)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
 
     @overload
@@ -701,7 +700,7 @@ class AsyncClient(_Base):
         label is judged by itself, and those of at least ``threshold`` are in ``result.labels``. A list of texts gives
         a ``Batch``.
         """
-        make = partial(classify.check, labels=labels, multi=multi, threshold=threshold)
+        make = partial(tasks.classify.check, labels=labels, multi=multi, threshold=threshold)
         return self._ask("classify", make, text, _is_many(text), False, options)
 
     def embed(self, texts: str | Texts, **options: Unpack[Options]) -> Coroutine[Any, Any, Embeddings]:

@@ -16,6 +16,7 @@ from llmsdk.results import Progress
 from llmsdk.secret import Hidden, Secret, kept
 from llmsdk.types import Message, Tool
 
+Formality = Literal["formal", "informal"]
 OnUnsupported = Literal["raise", "warn", "drop"]
 
 

@@ -2,18 +2,26 @@
 
 A task is a frozen value that holds its checked arguments. A task of one question has three pure parts: ``ask``
 builds the request, ``show`` says which text of a stream the caller sees, ``read`` makes the result. A task of several
-steps has one coroutine, ``run``.
+steps has one coroutine, ``run``. The module of a task is imported when its verb is first used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
 from llmsdk.results import Result
 from llmsdk.types import Request
+
+if TYPE_CHECKING:
+    from llmsdk.tasks import answer as answer
+    from llmsdk.tasks import chat as chat
+    from llmsdk.tasks import classify as classify
+    from llmsdk.tasks import complete as complete
+    from llmsdk.tasks import translate as translate
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -68,3 +76,9 @@ async def run(question: Question[Any], line: Line) -> Any:
     """Ask, follow where the replies lead, and read the last one."""
     question, reply = await last(question, line)
     return question.read(reply, line)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("answer", "chat", "classify", "complete", "translate"):
+        return import_module(f"llmsdk.tasks.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

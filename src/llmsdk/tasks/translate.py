@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from llmsdk import options
 from llmsdk.errors import InputError, brief
+from llmsdk.options import Formality
 from llmsdk.pipeline import native
 from llmsdk.pipeline.line import Line
 from llmsdk.provider import Translates
@@ -15,8 +16,6 @@ from llmsdk.reply import Reply
 from llmsdk.results import Translation
 from llmsdk.tasks.languages import Language, language
 from llmsdk.types import Message, Request
-
-Formality = Literal["formal", "informal"]
 
 
 def prompt(
