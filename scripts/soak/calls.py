@@ -2,6 +2,7 @@
 
 .venv/bin/python scripts/soak/calls.py books --calls 100000
 .venv/bin/python scripts/soak/calls.py cancels --calls 20000 --loop trio
+.venv/bin/python scripts/soak/calls.py cancels --calls 20000 --hedge 0.005
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import anyio
 
 from llmsdk import AsyncClient
 from llmsdk.errors import LLMError
+from llmsdk.health import FULL
 from llmsdk.results import Attempt
 from llmsdk.testing import FaultServer, faults
 from llmsdk.testing.faults import Fault
@@ -185,20 +187,23 @@ async def books(calls: int, show: bool = True) -> Counter[str]:
 # --- cancelling -------------------------------------------------------------------------------------------------
 
 
-async def cancels(calls: int, connections: int = 10) -> Counter[str]:
+async def cancels(calls: int, hedge: float | None = None, connections: int = 10) -> Counter[str]:
     """Cancel calls at random moments, and see that the pool of connections is whole."""
     found: Counter[str] = Counter()
+    longest = 0.03 if hedge is None else 0.2  # so that some of the hedged end as well
     with host(0.0, delay=0.01) as (pipe, config):
         config["providers"]["openai"]["max_connections"] = connections
-        async with AsyncClient("openai:any", config=config) as client:
+        async with AsyncClient("openai:any", config=config, hedge=hedge) as client:
+            quota = client._core.shared.health(client._core.shared.registry.provider("openai")).quota
 
             async def cancelled(number: int) -> None:
-                with anyio.move_on_after(random.Random(number).random() * 0.03):
+                with anyio.move_on_after(random.Random(number).random() * longest):
                     await call(client, number)
                     found["ended"] += 1
                 found["calls"] += 1
 
             for start in range(0, calls, 64):
+                quota.give(FULL)  # as many hedges as there can be
                 async with anyio.create_task_group() as group:
                     for number in range(start, min(start + 64, calls)):
                         group.start_soon(cancelled, number)
@@ -208,6 +213,7 @@ async def cancels(calls: int, connections: int = 10) -> Counter[str]:
                         group.start_soon(partial(client.chat, f"still there {number}"))
             found["afterwards"] = connections * 4
             found["open rows"] = len(client.ledger.open)
+            found["attempts"] = sum(client.ledger.counts.values())
         await anyio.sleep(0.2)
         pipe.send("truth")
         found["connections left"] = pipe.recv()[1]
@@ -219,8 +225,9 @@ def main() -> None:
     parser.add_argument("what", choices=["books", "cancels"])
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--loop", choices=["asyncio", "trio"], default="asyncio")
+    parser.add_argument("--hedge", type=float, help="seconds, for cancels")
     given = parser.parse_args()
-    work = books if given.what == "books" else cancels
+    work = books if given.what == "books" else partial(cancels, hedge=given.hedge)
     print(dict(anyio.run(work, given.calls, backend=given.loop)))
 
 

@@ -36,7 +36,8 @@ async def test_the_ledger_says_what_the_host_knows(soak: Any, monkeypatch: pytes
 
 
 @pytest.mark.anyio
-async def test_cancelled_calls_leave_the_pool_whole(soak: Any) -> None:
-    found = await soak.cancels(600)
+@pytest.mark.parametrize("hedge", [None, 0.005])
+async def test_cancelled_calls_leave_the_pool_whole(soak: Any, hedge: float | None) -> None:
+    found = await soak.cancels(600, hedge)
     assert (found["calls"], found["afterwards"]) == (600, 40)
     assert found["open rows"] == found["connections left"] == 0

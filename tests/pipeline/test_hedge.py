@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import anyio
@@ -26,6 +27,7 @@ from llmsdk.errors import (
     InvalidRequest,
     LLMError,
     Overloaded,
+    QuotaExhausted,
     RateLimited,
     ServerFault,
     StreamInterrupted,
@@ -46,7 +48,8 @@ _numbers = itertools.count()
 
 
 class Timed(Scripted):
-    """Numbers in a script are seconds that pass before its next piece, if the deadline leaves them."""
+    """Numbers in a script are seconds that pass before its next piece, if the deadline leaves them. Events
+    are waited for."""
 
     contract: ClassVar[int] = 1
 
@@ -66,7 +69,9 @@ class Timed(Scripted):
             for piece in script:
                 if isinstance(piece, BaseException):
                     raise piece
-                if isinstance(piece, int | float):
+                if isinstance(piece, anyio.Event):
+                    await piece.wait()
+                elif isinstance(piece, int | float):
                     await _pass(piece, io)
                 else:
                     yield piece
@@ -172,6 +177,39 @@ def test_what_comes_before_the_content_is_not_lost_nor_mixed() -> None:
         assert (flow.result.text, flow.result.attempts[-1].usage) == ("bc", Usage(22, 2))
 
     asked(Timed(first, second), check)
+
+
+def test_of_two_that_come_at_the_same_moment_one_is_left_at_once() -> None:
+    provider = Timed()
+
+    async def check(c: Core, io: VirtualIO) -> None:
+        moment = anyio.Event()
+        provider.replies = [[moment, *says("first")], [moment, *says("second")]]
+        async with anyio.create_task_group() as group:
+
+            async def come() -> None:
+                await io.sleep(5)
+                moment.set()
+
+            group.start_soon(come)
+            result = await ask(c, io)
+        assert (result.text, rows(result)) == ("first", [("estimated", "left"), ("exact", None)])
+
+    asked(provider, check)
+
+
+def test_after_the_content_of_the_second_no_other_model_is_asked() -> None:
+    provider, other = Timed([60], [1, TextDelta("b"), QuotaExhausted("spent")]), Scripted("never", name="other")
+    config = {"models": {"smart": ["scripted:m", "other:m"]}}
+    c = Core.build("smart", config, [provider, other], {})
+
+    async def check(io: VirtualIO) -> None:
+        flow = c.flow("complete", complete.check("x"), {"hedge": 2.0}, io)
+        with pytest.raises(QuotaExhausted):
+            assert [event.text async for event in flow.events()] == ["b"]
+
+    virtually(check)
+    assert other.requests == []
 
 
 def test_after_the_first_content_nothing_is_raced() -> None:
@@ -283,6 +321,28 @@ def test_without_room_in_the_limits_there_is_no_second() -> None:
     assert quota(c, provider) == ALL
 
 
+def test_a_second_does_not_wait_for_room() -> None:
+    async def check(c: Core, io: VirtualIO) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(ask, c, io, hedge=None))
+            await io.sleep(1)
+            result = await ask(c, io)
+        assert (result.text, rows(result)) == ("first", [("exact", None)])
+
+    asked(Timed([5, *says("other")], [9, *says("first")]), check, limits={"scripted": {"concurrency": 2}})
+
+
+def test_what_a_budget_refuses_takes_no_tokens() -> None:
+    async def check(c: Core, io: VirtualIO) -> None:
+        began = io.now()
+        for _ in range(9):
+            with pytest.raises(BudgetExceeded):
+                await ask(c, io, budget=Budget(requests=0), max_tokens=60)
+        assert io.now() - began == pytest.approx(0)
+
+    asked(Timed(), check, limits={"scripted": {"tpm": 100}})
+
+
 def test_a_host_that_asked_to_wait_is_not_asked_a_second_time() -> None:
     async def check(c: Core, io: VirtualIO) -> None:
         async def slow() -> None:
@@ -374,6 +434,24 @@ def test_a_dead_host_is_not_asked_twice_as_often() -> None:
     provider = Timed(*([3, ServerFault("down")] for _ in range(400)))
     asked(provider, check, circuit={"failures": 0})
     assert len(provider.requests) <= 200 + (ALL - KEPT) // RETRY
+
+
+@pytest.mark.parametrize("after", [None, 2.0])
+def test_of_a_host_that_is_slow_now_and_then_little_is_left(after: float | None) -> None:
+    took: list[float] = []
+    provider = Timed(*([1 if number % 30 else 60, *says("ok")] for number in range(2000)))
+
+    async def check(c: Core, io: VirtualIO) -> None:
+        for _ in range(1000):
+            began = io.now()
+            await ask(c, io, hedge=after)
+            took.append(round(io.now() - began, 3))
+
+    asked(provider, check)
+    took.sort()
+    assert took[500] == 1
+    assert took[990] == (60 if after is None else 3)
+    assert len(provider.requests) <= (1000 if after is None else 1050)
 
 
 def test_what_runs_here_is_not_hedged() -> None:

@@ -107,11 +107,10 @@ class _Race:
         """The first; whether all is decided with its end."""
         first = self._first
         if await first.run():
-            self._winner = self._winner or first
+            self._winner = first  # also where both bring something at the same moment
             return True
         assert first.error is not None
-        second = self._second
-        return second is None or second.error is not None or not first.error.retryable
+        return self._second is None or not first.error.retryable
 
     async def _follow(self) -> bool:
         """The second, when it is time and there is room for it; whether all is decided with its end."""
