@@ -771,4 +771,4 @@ def _texts(texts: str | Texts) -> list[str]:
         raise InputError(f"texts is {what}", argument="texts", hint="Pass a str or a list of str.")
     from llmsdk.options import text
 
-    return [text("texts", item) for item in items]
+    return [text("texts", item, blank=False) for item in items]

@@ -27,6 +27,7 @@ from llmsdk.pipeline import Bound, Handler, Tracer, compose
 from llmsdk.pipeline.attempt import attempt
 from llmsdk.pipeline.cache import cache
 from llmsdk.pipeline.hedge import hedge
+from llmsdk.pipeline.hooks import quietly
 from llmsdk.pipeline.limits import limits
 from llmsdk.pipeline.line import Line
 from llmsdk.pipeline.members import Member, Members
@@ -325,7 +326,7 @@ class Core:
             with lock:
                 done[index] = result
                 if settings.progress:
-                    settings.progress(len(done), len(tasks))
+                    quietly("progress", settings.progress, len(done), len(tasks))
 
         try:
             await io.gather([partial(job, index) for index in range(len(tasks))], settings.concurrency)

@@ -108,6 +108,8 @@ class ClientOptions(Defaults, total=False):
     http_client: Any
 
 
+STOPS = 100
+"""Texts at which a reply may be stopped."""
 HOST = ("api_key", "base_url", "http_client")
 """Where the client's own provider is."""
 ALIAS = frozenset({"hedge", "restart"})
@@ -322,6 +324,9 @@ def _checked(check: Any, **limits: Any) -> Any:
 
 def _stop(name: str, value: Any) -> dict[str, Any]:
     stops = (value,) if isinstance(value, str) else _sequence(name, value)
+    if len(stops) > STOPS:
+        hint = f"Pass at most {STOPS}; most hosts take 4."
+        raise InputError(f"{name} has {len(stops)} texts", argument=name, hint=hint)
     for item in stops:
         text(name, item)
     return {name: stops}
@@ -393,17 +398,19 @@ def _key(name: str, value: Any) -> dict[str, Any]:
     return {name: value}
 
 
-def text(argument: str, value: Any, *, empty: bool = False) -> str:
+def text(argument: str, value: Any, *, empty: bool = False, blank: bool = True) -> str:
     """A string that can go over any wire.
 
     Raises:
-        InputError: no ``str``, empty, or with NUL characters or lone surrogates.
+        InputError: no ``str``, empty, white space alone unless ``blank``, or with NUL characters or lone surrogates.
     """
     if not isinstance(value, str):
         hint = 'Decode it: value.decode("utf-8").' if isinstance(value, bytes) else "Pass a str."
         raise InputError(f"{argument} must be a str, not {type(value).__name__}", argument=argument, hint=hint)
     if not value and not empty:
         raise InputError(f"{argument} is empty", argument=argument, hint="Pass some text.")
+    if not blank and value.isspace():
+        raise InputError(f"{argument} is nothing but white space", argument=argument, hint="Pass some text.")
     if "\0" in value:
         place = value.index("\0")
         raise InputError(f"{argument} has a NUL character at {place}", argument=argument, hint="Remove it.")
@@ -471,7 +478,7 @@ _CHECKS: dict[str, Any] = {
     "top_p": _checked(_number, above=0, most=1),
     "top_k": _checked(_integer, least=1),
     "min_p": _checked(_number, least=0, most=1),
-    "max_tokens": _checked(_integer, least=1),
+    "max_tokens": _checked(_integer, least=1, most=2**31 - 1),
     "stop": _stop,
     "n": _checked(_integer, least=1, most=128),
     "echo": _checked(_boolean),
@@ -496,12 +503,12 @@ def messages(argument: str, value: Any, system: str | None = None) -> tuple[Mess
         InputError: what is wrong, and in which message.
     """
     if isinstance(value, str):
-        turns = [Message("user", text(argument, value))]
+        turns = [Message("user", text(argument, value, blank=False))]
     else:
         turns = [_turn(f"{argument}[{index}]", item) for index, item in enumerate(_turns(argument, value))]
     if not turns:
         raise InputError(f"{argument} is empty", argument=argument, hint="Pass a str or at least one message.")
-    return (Message("system", text("system", system)), *turns) if system is not None else tuple(turns)
+    return (Message("system", text("system", system, blank=False)), *turns) if system is not None else tuple(turns)
 
 
 def _turn(where: str, item: Any) -> Message:
@@ -509,7 +516,7 @@ def _turn(where: str, item: Any) -> Message:
 
     turn = (checked if isinstance(item, Message) else from_dict)(item, where)
     has_parts = not isinstance(turn.content, str) and bool(turn.content)
-    text(where, turn.text, empty=has_parts or turn.role == "assistant")
+    text(where, turn.text, empty=has_parts or turn.role == "assistant", blank=has_parts or turn.role != "user")
     return turn
 
 

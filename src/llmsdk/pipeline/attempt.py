@@ -22,6 +22,7 @@ from llmsdk.errors import (
 )
 from llmsdk.io import Clock, closing
 from llmsdk.pipeline import Call, is_content
+from llmsdk.pipeline.hooks import quietly
 from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Settled
 from llmsdk.types import Event, Request, Usage
@@ -92,7 +93,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         call.attempts.append(done)
         call.health.settle(None if clock.content else failure, call.circuit, clock.now)
         if span:
-            span(_attributes(done))
+            quietly("a span of tracer", span, _attributes(done))
         forget(failure)
 
 
@@ -190,12 +191,12 @@ def _prompt_tokens(request: Request) -> int:
     return sum(estimate(message.text) + 4 for message in request.messages)
 
 
-def _span(call: Call) -> Callable[[dict[str, Any]], None]:
+def _span(call: Call) -> Callable[[dict[str, Any]], None] | None:
     assert call.tracer is not None
     told = {"provider": call.provider.name, "model": call.request.model, "parent": call.span}
     if call.label:
         told["member"] = call.label
-    return call.tracer.start("attempt", told)
+    return quietly("tracer.start", call.tracer.start, "attempt", told)
 
 
 def _attributes(row: Attempt) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmsdk.io import closing
 from llmsdk.pipeline import Call, Handler, is_content
+from llmsdk.pipeline.hooks import quietly
 from llmsdk.results import total_usage
 from llmsdk.types import Event
 
@@ -29,7 +30,7 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
     assert call.tracer is not None
     before, began, first = len(call.attempts), call.io.now(), None
     content = bool(getattr(call.tracer, "content", False))
-    close = call.span = call.tracer.start(call.operation, _asked(call, content))
+    close = call.span = quietly("tracer.start", call.tracer.start, call.operation, _asked(call, content))
     failure: BaseException | None = None
     try:
         async with closing(handler(call)) as events:
@@ -42,7 +43,8 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
         raise
     finally:
         times = {"first_token": first, "seconds": call.io.now() - began}
-        close(_answered(call, before, failure, content) | times)
+        if close:
+            quietly("a span of tracer", close, _answered(call, before, failure, content) | times)
 
 
 def _asked(call: Call, content: bool) -> dict[str, Any]:

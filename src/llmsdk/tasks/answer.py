@@ -110,7 +110,7 @@ def check(question: Any, *, context: Any = None) -> AnswerTask:
         raise InputError("context is an empty list", argument="context", hint=hint)
     for index, document in enumerate(documents):
         options.text("context" if isinstance(context, str) else f"context[{index}]", document)
-    return AnswerTask(options.text("question", question), documents)
+    return AnswerTask(options.text("question", question, blank=False), documents)
 
 
 def _listed(context: Any) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from enum import Enum
 from functools import partial
 from string import ascii_uppercase
 from typing import Any, Literal, get_args
+from unicodedata import normalize
 
 from pydantic_core import from_json
 
@@ -31,6 +32,8 @@ from llmsdk.types import Message, Request
 
 LETTERS = ascii_uppercase
 YES, NO = "yes", "no"
+LABELS, LONGEST = 5_000, 1_000
+"""How many labels there may be, and how many characters one may have."""
 
 
 def pick(text: str, labels: Mapping[str, str]) -> tuple[Message, ...]:
@@ -247,24 +250,43 @@ def check(text: Any, labels: Any, *, multi: bool = False, threshold: float = 0.5
     if not isinstance(threshold, int | float) or not 0 < threshold < 1:
         hint = "Pass how probable a label must be to fit, such as 0.5."
         raise InputError(f"threshold={brief(threshold)} is not between 0 and 1", argument="threshold", hint=hint)
-    return Classify(options.text("text", text), named, values, multi, threshold)
+    return Classify(options.text("text", text, blank=False), named, values, multi, threshold)
+
+
+def _check_names(names: list[Any]) -> None:
+    """See that labels can be told apart, by a model and by whoever reads what it says."""
+    if len(names) > LABELS:
+        hint = f"Pass at most {LABELS}: choose among groups first, or look the nearest up with embed()."
+        raise InputError(f"{len(names)} labels to choose from", argument="labels", hint=hint)
+    seen: dict[str, str] = {}
+    for name in names:
+        if options.text("labels", name) != name.strip():
+            raise InputError(
+                f"the label {name!r:.80} has white space around it", argument="labels", hint="Take it away."
+            )
+        if len(name) > LONGEST:
+            hint = "Give labels of some words, and what they mean as a mapping: {label: description}."
+            raise InputError(f"a label has {len(name)} characters: {name[:60]!r}...", argument="labels", hint=hint)
+        if other := seen.get(key := normalize("NFC", name).casefold()):
+            same = (
+                f"the label {name!r} stands there twice" if other == name else f"{other!r} and {name!r} are one label"
+            )
+            raise InputError(same, argument="labels", hint="Each label once, whatever its case or Unicode form.")
+        seen[key] = name
 
 
 def _named(labels: Any) -> tuple[dict[str, str], dict[str, Any]]:
     """Names with descriptions, and names with the caller's own values."""
     if isinstance(labels, type) and issubclass(labels, Enum):
         values = {str(m.value) if isinstance(m.value, str) else m.name: m for m in labels}
+        _check_names(list(values))
         return dict.fromkeys(values, ""), values
     if isinstance(labels, str | bytes):
         hint = 'Pass a list: ["good", "bad"].'
         raise InputError(f"labels is a {type(labels).__name__}", argument="labels", hint=hint)
     described = dict(labels) if isinstance(labels, Mapping) else None
     names = list(described or get_args(labels) or _listed(labels))
-    for name in names:
-        if options.text("labels", name) != name.strip():
-            raise InputError(f"the label {name!r} has white space around it", argument="labels", hint="Take it away.")
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise InputError(f"the label {twice[0]!r} stands there twice", argument="labels", hint="Each label once.")
+    _check_names(names)
     for description in (described or {}).values():
         options.text("labels", description, empty=True)
     return described or dict.fromkeys(names, ""), {name: name for name in names}

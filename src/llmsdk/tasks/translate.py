@@ -100,4 +100,6 @@ def check(text: Any, *, to: Any, source: Any = None, glossary: Any = None, forma
     for term, translation in (glossary or {}).items():
         options.text("glossary", term)
         options.text("glossary", translation)
-    return Translate(options.text("text", text), target, origin, dict(glossary) if glossary else None, formality)
+    return Translate(
+        options.text("text", text, blank=False), target, origin, dict(glossary) if glossary else None, formality
+    )
