@@ -71,7 +71,7 @@ def prepare(name: str) -> Path:
     """A folder with the tree as mutmut wants to find it, and nothing of earlier runs."""
     part, folder = PARTS[name], WORK / name
     shutil.rmtree(folder, ignore_errors=True)
-    for each in ("src", "tests", "scripts"):
+    for each in ("src", "providers", "tests", "scripts"):
         shutil.copytree(ROOT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
     settings = {
         "source_paths": ["src"],
@@ -88,6 +88,11 @@ def prepare(name: str) -> Path:
     (folder / "pyproject.toml").write_text(text, "utf-8")
     (folder / "mutants/src").mkdir(parents=True)  # what is not there when Python starts is not looked at again
     return folder
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """The environment in which the copy is imported, and not the checkout."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "mutants/src"), str(folder / "providers")])}
 
 
 def verdicts(folder: Path) -> Iterator[tuple[str, str | None]]:
@@ -114,7 +119,7 @@ def is_the_same(lines: list[str]) -> bool:
 
 def notices(mutant: str, part: Part, folder: Path) -> bool:
     """Whether the tests fail in a process of its own, where also that is changed which is built at import."""
-    environment = os.environ | {"PYTHONPATH": str(folder / "mutants/src"), "MUTANT_UNDER_TEST": mutant}
+    environment = surroundings(folder) | {"MUTANT_UNDER_TEST": mutant}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci"]
     command += [*part.tests, *(f"--deselect={test}" for test in part.without)]
     try:
@@ -129,7 +134,7 @@ def notices(mutant: str, part: Part, folder: Path) -> bool:
 def run(name: str, jobs: int) -> bool:
     """Whether enough was seen."""
     part, folder = PARTS[name], prepare(name)
-    environment = os.environ | {"PYTHONPATH": str(folder / "mutants/src")}
+    environment = surroundings(folder)
     with (folder / "log").open("w") as log:
         command = [MUTMUT, "run", "--max-children", str(jobs)]
         subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
