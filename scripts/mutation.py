@@ -52,7 +52,7 @@ PARTS = {
         ("pipeline/retry.py", "io/retry_after.py", "health.py"),
         (
             "tests/pipeline/test_retry.py", "tests/pipeline/test_circuit.py", "tests/pipeline/test_idempotency.py",
-            "tests/io/test_retry_after.py",
+            "tests/pipeline/test_spread.py", "tests/io/test_retry_after.py",
         ),
         built=("x_retry__",),
     ),
