@@ -47,7 +47,7 @@ def test_a_row_that_is_opened_has_all_that_was_reserved(file: sqlite3.Connection
     assert sums(file) == {(DAY, tag): (5 * 10**11, 100, 1) for tag in ("", "a", "b")}
     names = "id, writer, at, day, provider, model, operation, tariff, tags, idempotency_key, held_tokens, held_usd"
     assert file.execute(f"SELECT {names} FROM attempts").fetchall() == [  # noqa: S608 - words of ours
-        ("r1", 7, AT, DAY, "openai", "gpt-4.1-mini", "generate", "t", '["a", "b", "a"]', "k", 100, 5 * 10**11, None)
+        ("r1", 7, AT, DAY, "openai", "gpt-4.1-mini", "generate", "t", '["a", "b", "a"]', "k", 100, 5 * 10**11)
     ]
 
 
