@@ -208,7 +208,7 @@ class Usage:
     @classmethod
     def total(cls, usages: Sequence[Usage]) -> Usage:
         """All of them added up: in one step, since a new object for each of many costs more than the sum."""
-        sources = {usage.source for usage in usages}
+        sources: set[Source] = {usage.source for usage in usages}
         return cls(
             _sum([usage.input_tokens for usage in usages]),
             _sum([usage.output_tokens for usage in usages]),
