@@ -450,6 +450,15 @@ async def test_F062_512_cancelled_at_random_moments(anyio_backend: str, tmp_path
     assert await comes(client, host, lambda: host.open_connections == 0)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize(("fault", "expected"), [(faults.hang(), "upper_bound"), (stalled(), "estimated")])
 @STREAMED
 def test_F063_control_c(fault: Fault, expected: str, streamed: bool, host: FaultServer) -> None:
