@@ -28,18 +28,19 @@ ALL: dict[str, Callable[..., Report]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench")
     parser.add_argument("names", nargs="*", metavar="import|overhead|layers|install|local|gpu", default=[])
-    parser.add_argument("--rounds", type=int, default=9, help="interleaved rounds of each measurement (9)")
-    parser.add_argument("--quick", action="store_true", help="overhead in one short round, to see where one is")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds of each measurement (9, of quick ones 1)")
+    parser.add_argument("--quick", action="store_true", help="overhead in short rounds, to see where one is")
     parser.add_argument("--json", type=Path, help="also keep the figures in this file")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(ALL):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    rounds = options.rounds or (1 if options.quick else 9)
     setting = machine()
     print(setting, end="\n\n", flush=True)
     figures: dict[str, object] = {"machine": setting}
     for name in options.names or ALL:
-        report = overhead.measure(1, quick=True) if name == "overhead" and options.quick else ALL[name](options.rounds)
+        report = overhead.measure(rounds, quick=options.quick) if name == "overhead" else ALL[name](rounds)
         figures[name] = report.figures
         print(report.markdown, flush=True)
         if options.write:
