@@ -246,7 +246,9 @@ def _checked(request: Request) -> Sampling:
         InputError: a value that means nothing.
         Unsupported: a feature that local models do not have.
     """
+    raw, forced = isinstance(request.input, str), request.tool_choice not in (None, "auto")
     asked = {
+        "tools": raw if request.tools else forced,  # a raw prompt has no place for them
         "suffix": request.suffix is not None,
         "reasoning": request.reasoning is not None,
         "media": any(isinstance(part, Media) for message in request.messages for part in message.parts),
