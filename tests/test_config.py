@@ -527,3 +527,7 @@ def test_what_is_nested_beyond_reason_is_refused(place: Path) -> None:
         path = write(place / "llmsdk.toml", f"[providers.x]\nkind = 'openai'\ny{'.a' * size} = 1\n")
         with pytest.raises(ConfigError, match="nested too deeply"):
             load(path)
+
+
+def test_a_path_that_looks_like_a_url_with_a_password_is_a_path(place: Path) -> None:
+    assert load({"ledger": {"path": "a://b@c"}}).ledger == Path("a://b@c")

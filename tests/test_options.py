@@ -182,3 +182,9 @@ def test_a_value_is_not_shown_at_length() -> None:
     with pytest.raises(InputError) as caught:
         request_fields({"temperature": "x" * 10**6})
     assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize("tools", [Message("user", "x"), 5, "f", object()])
+def test_tools_that_are_no_list_are_refused_with_steps_too(tools: Any) -> None:
+    with pytest.raises(InputError, match="tools is not a list"):
+        Client("scripted:m", provider=Scripted()).chat("x", tools=tools, steps=2)

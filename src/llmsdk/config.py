@@ -29,7 +29,7 @@ from llmsdk.io import Timeouts
 from llmsdk.limits import Limits
 from llmsdk.options import ALIAS, TEXT, CallSettings, call_settings, request_fields
 from llmsdk.pipeline import CachePolicy, RetryPolicy
-from llmsdk.secret import kept
+from llmsdk.secret import kept, revealed
 from llmsdk.settings import Settings, did_you_mean, keys, nearest, placed, setting, unknown, validated
 from llmsdk.toml import Key
 from llmsdk.trust import is_trusted, project_file, shown, user_file, writable
@@ -445,7 +445,7 @@ def _written(layer: Layer, key: Key, file: Path | None) -> Path | None:
     if item is None:
         return None
     own = file is not None and item.source.startswith(f"{shown(file)}:")
-    return writable(item.value, placed(item.source, key), file if own else None, trusted=not item.untrusted)
+    return writable(revealed(item.value), placed(item.source, key), file if own else None, trusted=not item.untrusted)
 
 
 def _limits(layer: Layer) -> dict[str, Limits]:

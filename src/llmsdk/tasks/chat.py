@@ -169,6 +169,7 @@ def _check_steps(tools: Sequence[Any], steps: Any, awaits: bool) -> tuple[Mappin
         return {}, 1
     from llmsdk.functions import functions
 
+    options.checked({"tools": tools})
     found = functions(tools)
     if len(found) < max(1, len(tools)):
         hint = "Pass Python functions in tools=, or leave steps= out and make the calls yourself."
