@@ -188,3 +188,32 @@ def test_a_value_is_not_shown_at_length() -> None:
 def test_tools_that_are_no_list_are_refused_with_steps_too(tools: Any) -> None:
     with pytest.raises(InputError, match="tools is not a list"):
         Client("scripted:m", provider=Scripted()).chat("x", tools=tools, steps=2)
+
+
+HALF = "\ud800"
+Q = {"role": "user", "content": "q"}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "tool", "tool_call_id": HALF, "content": "x"},
+        {"role": "tool", "tool_call_id": "a", "content": "x", "name": HALF},
+        {"role": "assistant", "tool_calls": [{"id": HALF, "function": {"name": "f"}}]},
+        {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": HALF}}]},
+        {"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"x": 1}}}]},
+        {"role": "assistant", "tool_calls": [{"id": 1, "function": {"name": "f"}}]},
+    ],
+)
+@pytest.mark.parametrize("model", ["openai:m", "anthropic:m", "mistral:m", "bedrock:m", "gemini:m"])
+def test_no_part_of_a_message_is_what_no_wire_takes(turn: Any, model: str) -> None:
+    client = Client(model, config={}, api_key="key", base_url="http://127.0.0.1:1")
+    with pytest.raises(InputError):
+        client.explain("chat", [Q, turn])
+
+
+def test_a_model_and_a_header_are_words() -> None:
+    with pytest.raises(InputError, match="lone surrogate"):
+        Client(f"bedrock:{HALF}", config={}, api_key="key", base_url="http://127.0.0.1:1")
+    with pytest.raises(InputError, match="no str"):
+        request_fields({"extra": {"headers": {5: "x"}}})

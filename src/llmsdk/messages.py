@@ -145,9 +145,10 @@ def _calls(value: Any) -> Sequence[Any]:
 
 
 def _call(value: Any, where: str) -> ToolCall:
-    try:
-        function = value["function"]
-        return ToolCall(value["id"], function["name"], function.get("arguments") or "{}")
-    except (KeyError, TypeError, AttributeError):
-        hint = '{"id": ..., "type": "function", "function": {"name": ..., "arguments": "..."}} is the form.'
-        raise InputError(f"{where} has a malformed tool call", argument=where, hint=hint) from None
+    match value:
+        case {"id": str(call_id), "function": {"name": str(name), **rest}}:
+            arguments = rest.get("arguments") or "{}"
+            if isinstance(arguments, str):
+                return ToolCall(call_id, name, arguments)
+    hint = '{"id": ..., "type": "function", "function": {"name": ..., "arguments": "..."}} is the form.'
+    raise InputError(f"{where} has a malformed tool call", argument=where, hint=hint)

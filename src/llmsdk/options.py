@@ -352,6 +352,8 @@ def _extra(name: str, value: Any) -> dict[str, Any]:
         raise InputError(f"{name} is not a mapping of mappings", argument=name, hint=hint)
     for part in parts:
         _one_of(name, part, ("headers", "body"))
+    if not all(isinstance(header, str) for header in value.get("headers", ())):
+        raise InputError(f"{name} has a header whose name is no str", argument=name, hint='Pass {"x-name": "..."}.')
     return {f"extra_{part}": dict(value[part]) for part in value}
 
 
@@ -414,6 +416,11 @@ def text(argument: str, value: Any, *, empty: bool = False, blank: bool = True) 
     if "\0" in value:
         place = value.index("\0")
         raise InputError(f"{argument} has a NUL character at {place}", argument=argument, hint="Remove it.")
+    _encodable(argument, value)
+    return value
+
+
+def _encodable(argument: str, value: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -422,7 +429,6 @@ def text(argument: str, value: Any, *, empty: bool = False, blank: bool = True) 
             argument=argument,
             hint='It was decoded wrongly; value.encode("utf-8", "surrogatepass").decode("utf-8", "replace") cleans it.',
         ) from None
-    return value
 
 
 def _number(
@@ -517,6 +523,10 @@ def _turn(where: str, item: Any) -> Message:
     turn = (checked if isinstance(item, Message) else from_dict)(item, where)
     has_parts = not isinstance(turn.content, str) and bool(turn.content)
     text(where, turn.text, empty=has_parts or turn.role == "assistant", blank=has_parts or turn.role != "user")
+    for part in turn.parts if has_parts else ():
+        for name in part.__slots__:  # ids, names and arguments go over the wire too
+            if isinstance(word := getattr(part, name), str):
+                _encodable(where, word)
     return turn
 
 

@@ -100,6 +100,8 @@ class Registry:
             raise InputError(f"model must be a str, not {type(model).__name__}", argument="model", hint=hint)
         found = self._resolved.get(model)
         if found is None:
+            if model != model.encode("utf-8", "replace").decode():
+                raise InputError(f"{model!r} has a lone surrogate", argument="model", hint="It was decoded wrongly.")
             found = tuple(self._targets(model, {}))
             if len(self._resolved) < MODELS:
                 self._resolved[model] = found

@@ -77,4 +77,6 @@ def _part(part: dict[str, Any]) -> dict[str, Any]:
 
 def _short(call_id: str) -> str:
     """The id of a call as the host wants it, nine letters and digits: another host's is made into one."""
-    return call_id if _ID.fullmatch(call_id) else hashlib.sha256(call_id.encode()).hexdigest()[:9]
+    return (
+        call_id if _ID.fullmatch(call_id) else hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
+    )
