@@ -60,6 +60,20 @@ def test_where_they_stand() -> None:
     assert found("a", ()) == found("", (KEY,)) == found("a", (KEY,)) == []
 
 
+def test_where_they_begin_and_end() -> None:
+    assert found(f"a {KEY[:8]} b", (KEY,)) == [(2, 10)]
+    assert found(f"a {KEY[:4]} {KEY[4:8]}. b", (KEY,)) == [(2, 11)]
+    assert found(f"{KEY[:8]}{KEY[-8:]}", (KEY,)) == [(0, 16)], "none touches another"
+
+
+def test_every_word_and_every_secret_counts() -> None:
+    assert redact(f"{KEY[:8]}-and-{KEY[:8]} {KEY[:8]}", (KEY,)) == "*** ***"
+    assert redact(f"the middle {KEY[9:17]}", ("another-long-one", KEY)) == "the middle ***"
+    assert redact("a%2Fb%2Fc", ("a/b/c/d/e/f",)) == "***"
+    assert redact("text", ("\ud800" * 9,)) == "text"
+    assert redact(whole := "x" * MAX_TEXT, (KEY,)) == whole
+
+
 SECRETS = st.text(
     st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="\"'\\"), min_size=8, max_size=60
 )

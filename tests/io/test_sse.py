@@ -85,6 +85,11 @@ def test_an_event_is_delivered_with_its_blank_line_not_later() -> None:
     assert list(decoder.feed(b"\ndata: four\n\r")) == [ServerSentEvent(b"four")]
 
 
+def test_only_the_line_feed_that_follows_at_once_belongs_to_a_carriage_return() -> None:
+    assert decode([b"data: x\r", b"id: 1", b"\n", b"\n"]) == [ServerSentEvent(b"x")]
+    assert decode([b"data: x\r", b"\n", b"\n"]) == [ServerSentEvent(b"x")]
+
+
 def test_data_and_names() -> None:
     stream = b"event: delta\ndata: {\ndata: }\n\nevent: ping\n\ndata: plain\n\ndata\n\ndata:\ndata:\n\n"
     assert decode([stream]) == [
