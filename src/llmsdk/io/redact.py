@@ -78,9 +78,8 @@ def _shapes(secret: str) -> Iterator[str]:
     from html import escape
     from urllib.parse import quote, quote_plus
 
-    yield from (str(secret), quote(secret, safe=""), quote(secret), quote_plus(secret), escape(secret))
     data = secret.encode("utf-8", "surrogatepass")
-    yield data.hex()
+    yield from (str(secret), quote(data, safe=""), quote(data), quote_plus(data), escape(secret), data.hex())
     for before in range(3):  # in base64 a text looks different behind one, two or three others, but for its ends
         for encoded in (b64encode, urlsafe_b64encode):
             whole = encoded(b"\0" * before + data).decode().rstrip("=")
