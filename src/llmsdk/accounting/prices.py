@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _known: Tables | None = None
 LOCAL = "local"
-loaded = False
+loaded: bool = False
 """Whether the tables are there."""
 
 
