@@ -96,6 +96,15 @@ def test_a_row_says_all_that_was_said_of_it() -> None:
     assert (ledger.trouble, ledger.degraded) == (None, False)
 
 
+def test_rows_are_counted_by_how_they_were_settled_and_only_what_ran_is_used() -> None:
+    ledger = Ledger()
+    for settled, usage in (("exact", Usage(1, 1)), ("exact", None), ("none", Usage(5, 5)), ("exact", Usage(2, 2))):
+        ledger.settle(reserve(ledger), settled, usage, seconds=0)
+        assert ledger.rows  # read one by one, so that each is taken in by itself
+    assert ledger.counts == {"exact": 3, "none": 1}
+    assert ledger.usage == Usage(3, 3)
+
+
 def test_a_row_is_settled_once() -> None:
     ledger = Ledger()
     row = reserve(ledger)
