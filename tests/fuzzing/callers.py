@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import tomllib
 import warnings
@@ -135,6 +137,7 @@ def _made(config: Config) -> str:
 def _file() -> Path:
     memory = Path("/dev/shm")  # noqa: S108 - a file of our own in memory, where there is such a thing
     folder = tempfile.mkdtemp(prefix="llmsdk-fuzz-", dir=memory if memory.is_dir() else None)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder, "llmsdk.toml")
 
 
