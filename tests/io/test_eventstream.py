@@ -101,6 +101,16 @@ def test_a_frame_that_is_too_large_is_refused_by_its_prelude(monkeypatch: pytest
         decode(frame("e", b"x" * 100)[:12])
 
 
+def test_headers_that_are_too_large_are_refused_by_the_prelude() -> None:
+    """Of a frame of 8 MB with a million short headers, the table of them took more than 100 MB."""
+    most = header("x", "y" * (eventstream.MAX_HEADERS // 3 - 5)) * 3
+    assert decode(framed(most, b"p")) == [ServerSentEvent(b"p", "")]
+    larger = framed(most + b"\x01x\x00", b"p")
+    assert len(most) + 3 > eventstream.MAX_HEADERS
+    with pytest.raises(ResponseTooLarge, match="headers of a frame of the stream are larger than 131072 bytes"):
+        decode(larger[:12])
+
+
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_noise_gives_only_typed_errors(headers: bytes, noise: bytes) -> None:
     for stream in (noise, GOOD + noise, framed(headers, noise)):

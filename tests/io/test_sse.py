@@ -159,6 +159,22 @@ def test_an_event_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch, piece:
     assert grown < 200_000
 
 
+@pytest.mark.parametrize("line", [b"data\n", b"data:\n", b"data: \n", b"data:x\n", b"data:xx\n", b"data: xx\r\n"])
+def test_an_event_of_millions_of_short_lines_takes_no_more_memory_than_a_long_line(line: bytes) -> None:
+    """The limit counts bytes; so must what is kept of each line."""
+    decoder = SSEDecoder()
+    chunk = line * (2**16 // len(line))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResponseTooLarge):
+            while True:
+                list(decoder.feed(chunk))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * sse.MAX_EVENT
+
+
 def test_a_long_line_costs_linear_time() -> None:
     """Four times the bytes in small chunks take about four times as long, not sixteen."""
 

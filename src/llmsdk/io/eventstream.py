@@ -18,6 +18,8 @@ from pydantic_core import to_json
 from llmsdk.errors import InvalidBody, ResponseTooLarge
 from llmsdk.io.sse import MAX_EVENT, ServerSentEvent
 
+MAX_HEADERS = 128 * 1024
+"""Bytes of the headers of one frame, as AWS's own clients have it: read, they take many times as much."""
 _PRELUDE, _CRC = 12, 4
 _FIXED = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Sizes of the values of headers, by their type, but for bytes and text, which begin with their length."""
@@ -39,7 +41,7 @@ class FrameDecoder:
 
         Raises:
             InvalidBody: these are no frames, or they are damaged.
-            ResponseTooLarge: a frame says that it is larger than ``MAX_EVENT``.
+            ResponseTooLarge: a frame says that it is larger than ``MAX_EVENT``, or its headers than ``MAX_HEADERS``.
         """
         self._buffer += chunk
         at = 0
@@ -67,6 +69,8 @@ def _length(prelude: bytes) -> int:
         raise ResponseTooLarge(f"a frame of the stream is larger than {MAX_EVENT} bytes")
     if total < _PRELUDE + headers + _CRC:
         raise InvalidBody("a frame of the stream is shorter than its headers")
+    if headers > MAX_HEADERS:
+        raise ResponseTooLarge(f"the headers of a frame of the stream are larger than {MAX_HEADERS} bytes")
     return total
 
 

@@ -28,13 +28,16 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Feed it chunks, get whole events. An event is out with the byte that ends it, in linear time."""
 
-    __slots__ = ("_after_cr", "_data", "_event", "_head", "_line", "_size")
+    __slots__ = ("_after_cr", "_data", "_event", "_head", "_line", "_more", "_size")
 
     def __init__(self) -> None:
         self._head: bytes | None = b""
         """The first bytes, until it is clear whether they are a byte order mark."""
         self._line = bytearray()
-        self._data: list[bytes] = []
+        self._data: bytes | None = None
+        """The first line of data."""
+        self._more = bytearray()
+        """The lines behind it. In one piece: millions of short ones would take many times their bytes."""
         self._event = b""
         self._size = 0
         self._after_cr = False
@@ -61,12 +64,12 @@ class SSEDecoder:
         for line in lines:
             if line:
                 self._field(line)
-            elif data := self._data:
-                if len(data) > 1 or self._event:
-                    event = self._take()
+            elif (data := self._data) is not None:
+                if self._more or self._event:
+                    event = self._take(data)
                 else:  # as nearly all are
-                    event = ServerSentEvent(data[0])
-                    self._data, self._size = [], 0
+                    event = ServerSentEvent(data)
+                    self._data, self._size = None, 0
                 if event.data:
                     yield event
             else:
@@ -87,22 +90,23 @@ class SSEDecoder:
             raise ResponseTooLarge(f"one event of the stream is larger than {MAX_EVENT} bytes")
 
     def _field(self, line: bytes) -> None:
-        if line.startswith(b"data: "):
-            self._data.append(line[6:])
-            self._size += len(line)
+        if self._data is None and line.startswith(b"data: "):
+            self._data, self._size = line[6:], len(line)
             self._check(0)
             return
         name, _, value = line.partition(b":")
         value = value[1:] if value[:1] == b" " else value
         if name == b"data":
-            self._data.append(value)
+            if self._data is None:
+                self._data = value
+            else:
+                self._more += b"\n" + value
             self._size += len(value) + 1
             self._check(0)
         elif name == b"event":
             self._event = value
 
-    def _take(self) -> ServerSentEvent:
-        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        event = ServerSentEvent(data, self._event.decode("utf-8", "replace") if self._event else "message")
-        self._data, self._event, self._size = [], b"", 0
+    def _take(self, first: bytes) -> ServerSentEvent:
+        event = ServerSentEvent(first + self._more, self._event.decode("utf-8", "replace") if self._event else "message")
+        self._data, self._more, self._event, self._size = None, bytearray(), b"", 0
         return event
