@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,7 +28,8 @@ from llmsdk.accounting import book as book_module
 from llmsdk.accounting import report, tables
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.accounting.sums import KEYS, Sums
-from llmsdk.errors import BudgetExceeded, ConfigError, InputError
+from llmsdk.errors import BudgetExceeded, ConfigError, DeadlineExceeded, InputError, TimedOut
+from llmsdk.io import Clock
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
@@ -361,6 +363,58 @@ def test_calls_go_on_while_the_file_cannot_be_written(path: Path, impatient: Non
         client.chat("Hello!", max_tokens=5)
         assert client.ledger.total.requests == 5, "what was late is written now"
         assert client.ledger.trouble is None
+
+
+LATE = "took longer than the call's time leaves; nothing was sent"
+
+
+@pytest.mark.parametrize("bound", ["deadline", "timeout"])
+def test_a_call_waits_for_the_file_as_long_as_it_may(path: Path, locked: sqlite3.Connection, bound: str) -> None:
+    provider, config = Scripted(default="Hi!"), {"ledger": {"path": str(path)}, "retry": {"attempts": 1}}
+    error = {"deadline": DeadlineExceeded, "timeout": TimedOut}[bound]
+    with Client("scripted:any", provider=provider, config=config) as client:
+        client.chat("Hello!")
+        locked.execute("BEGIN IMMEDIATE")
+        with pytest.warns(UserWarning, match="cannot be written: no answer for"), pytest.raises(error) as caught:
+            client.chat("Hello!", **{bound: 0.2})  # type: ignore[call-overload]
+        assert caught.value.message == f"the ledger {path} {LATE}"
+        assert caught.value.hint == "See whether another process holds the file."
+        assert (caught.value.phase, caught.value.sent, len(provider.requests)) == ("ledger", False, 1)
+        assert (client.ledger.degraded, client.ledger.open) == (True, ())
+        client.chat("Hello!", deadline=15)  # which waits no longer: the file is given up after 30 s
+        locked.execute("ROLLBACK")
+        assert client.ledger.by("model")[0].requests >= 2
+        assert not client.ledger.degraded
+    assert [row[0] for row in stored(path) if row[0] != "none"] == ["exact", "exact"]
+
+
+@pytest.mark.anyio
+async def test_a_task_waits_for_the_file_as_long_as_it_may(path: Path, locked: sqlite3.Connection) -> None:
+    provider, config = Scripted(default="Hi!"), {"ledger": {"path": str(path)}}
+    async with AsyncClient("scripted:any", provider=provider, config=config) as client:
+        await client.chat("Hello!")
+        locked.execute("BEGIN IMMEDIATE")
+        with pytest.warns(UserWarning, match="no answer for"), pytest.raises(DeadlineExceeded, match=LATE) as caught:
+            await client.chat("Hello!", deadline=0.2)
+        assert (caught.value.phase, caught.value.sent, len(provider.requests)) == ("ledger", False, 1)
+        assert (client.ledger.degraded, client.ledger.open) == (True, ())
+        await client.chat("Hello!", deadline=15)
+        locked.execute("ROLLBACK")
+        await client.ledger.sums()
+        assert not client.ledger.degraded
+    assert [row[0] for row in stored(path) if row[0] != "none"] == ["exact", "exact"]
+
+
+def test_a_call_that_had_no_time_left_says_nothing_of_the_file(path: Path, locked: sqlite3.Connection) -> None:
+    ledger = Ledger(path)
+    asked(ledger)
+    locked.execute("BEGIN IMMEDIATE")
+    late = Clock(time.monotonic, deadline=time.monotonic() - 1)
+    with pytest.raises(DeadlineExceeded, match=LATE):
+        drive(ledger.reserve("openai", "m", "generate", bound=Usage(1, 1), io=SyncIO(clock=late)))
+    assert (ledger.degraded, ledger.open) == (False, ())
+    locked.execute("ROLLBACK")
+    ledger.close()
 
 
 def test_warnings_that_are_errors_end_no_thread(path: Path, impatient: None, locked: sqlite3.Connection) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from llmsdk.accounting import tables
 from llmsdk.accounting.budget import Amount, Budget
 from llmsdk.accounting.living import Living
-from llmsdk.errors import BudgetExceeded, ConfigError
+from llmsdk.errors import BudgetExceeded, ConfigError, DeadlineExceeded, TimedOut
 from llmsdk.io.sqlite import Database, transaction
 from llmsdk.io.writer import Writer
 from llmsdk.results import Attempt
@@ -30,6 +30,8 @@ AT_ONCE = 0.1
 """Seconds that making a ledger waits for other processes; what is not done then, its thread does."""
 PATIENCE = 30.0
 """Seconds to wait for other processes that are writing. Sixteen that never pause may keep one waiting for ten."""
+IN_VAIN = 0.1
+"""Seconds after which a file that a call waited for is held not to answer. Less says more of the call than of it."""
 AGAIN = 1.0
 """Seconds until it is tried again to write what is late."""
 TOGETHER = 256
@@ -57,6 +59,7 @@ class Closing:
 
 
 Entry = Opening | Closing
+OutOfTime = DeadlineExceeded | TimedOut
 
 
 class Book:
@@ -93,6 +96,13 @@ class Book:
     def abandon(self, row: Attempt, held: Amount) -> None:
         """Close a row that may have been written, or not. Returns at once."""
         self._writer.put(Closing(row, held, whole=False))
+
+    def too_late(self, error: OutOfTime, waited: float) -> OutOfTime:
+        """The error of who could wait for a row no longer. Where it was the file that took so long, others need not."""
+        if waited >= IN_VAIN:
+            self.health.failed(TimeoutError(f"no answer for {waited:.2g} s"))
+        message = f"the ledger {self.path} took longer than the call's time leaves; nothing was sent"
+        return type(error)(message, phase="ledger", sent=False, hint="See whether another process holds the file.")
 
     def flush(self) -> None:
         """Wait until everything is written, or cannot be."""

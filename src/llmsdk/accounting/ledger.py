@@ -21,6 +21,7 @@ from llmsdk.accounting import prices
 from llmsdk.accounting import sums as summing
 from llmsdk.accounting.budget import LOCK, NOTHING, Budget, Hold
 from llmsdk.accounting.sums import By, Facts, Sums
+from llmsdk.errors import DeadlineExceeded, TimedOut
 from llmsdk.io import IO
 from llmsdk.results import Attempt, Settled
 from llmsdk.types import Operation, Usage
@@ -102,8 +103,12 @@ class Ledger:
 
     async def _write(self, book: Book, row: Attempt, held: Hold, io: IO) -> None:
         """Wait until the row stands in the file, so that not even a killed process has sent what nobody knows of."""
+        began = io.now()
         try:
-            await io.wait(book.open(row, held.amount))
+            try:
+                await io.wait(book.open(row, held.amount))
+            except (DeadlineExceeded, TimedOut) as error:
+                raise book.too_late(error, io.now() - began) from error
         except BaseException:
             del self._open[row.id]
             held.release(NOTHING)
