@@ -10,6 +10,7 @@ Names load when they are first used: importing this package loads no HTTP librar
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -135,15 +136,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"llmsdk.{name}")
     if (home := _HOME.get(name)) is None:
-        raise AttributeError(f"module 'llmsdk' has no attribute {name!r}")
+        # with name and obj Python adds what was probably meant
+        raise AttributeError(f"module 'llmsdk' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 
 
+if not TYPE_CHECKING:  # a checker that sees __getattr__ takes every name for one of ours
+    __getattr__ = _load
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

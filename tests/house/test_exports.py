@@ -52,7 +52,17 @@ def test_star_import_gives_just_these_names() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'llmsdk' has no attribute 'Clint'"):
-        llmsdk.Clint  # noqa: B018
+        llmsdk.Clint  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_completion_shows_what_is_public() -> None:
+    assert [name for name in dir(llmsdk) if not name.startswith("_")] == llmsdk.__all__
+
+
+def test_python_says_which_name_was_meant() -> None:
+    program = "import llmsdk; llmsdk.Clint"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("has no attribute 'Clint'. Did you mean: 'Client'?\n")
 
 
 def test_every_result_is_exported() -> None:

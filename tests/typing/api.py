@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel
 
+import llmsdk
 from llmsdk import (
     Answer,
     AsyncClient,
@@ -177,4 +178,5 @@ def mistakes(client: Client, other: AsyncClient) -> None:
     assert client.chat("hi").txt  # type: ignore[attr-defined]
     client.with_options(modle="x")  # type: ignore[call-arg]
     other.chat("hi", temprature=0)  # type: ignore[call-overload]
+    assert llmsdk.Clint  # type: ignore[attr-defined]
     Client("local:pocket", tempreature=0)  # type: ignore[call-arg]
