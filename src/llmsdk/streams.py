@@ -48,6 +48,7 @@ class Stream(Generic[R]):
             self.close()
 
     def __next__(self) -> Event:
+        _check_whole(self._state, self._flow)
         self._state = "closed"  # unless an event comes
         event = next(self._events)
         self._state = "open"
@@ -107,6 +108,7 @@ class AsyncStream(Generic[R]):
     async def __anext__(self) -> Event:
         if self._loop is None:
             self._loop = current_loop()
+        _check_whole(self._state, self._flow)
         self._state = "closed"  # unless an event comes
         event = await anext(self._events)
         self._state = "open"
@@ -177,6 +179,16 @@ class _Loop(Generic[R]):
 
 def _shown(stream: object, flow: Flow[R], state: State) -> str:
     return f"<{type(stream).__name__} of {flow.verb}(): {'complete' if flow.result else state}>"
+
+
+def _check_whole(state: State, flow: Flow[R]) -> None:
+    """Refuse to go on with a stream that was left: no more events would look like its end.
+
+    Raises:
+        InputError: it is closed, and there is no result.
+    """
+    if state == "closed" and flow.result is None:
+        raise InputError("the stream was left before its end", hint="Read it in one loop, or ask again.")
 
 
 def _result(flow: Flow[R]) -> R:

@@ -14,6 +14,7 @@ import pytest
 from servers.openai_server import OpenAIServer
 
 from llmsdk import AsyncClient, Client
+from llmsdk.errors import InputError
 
 WHOLE = [
     {"choices": [{"index": 0, "delta": {"content": "Once"}}]},
@@ -64,6 +65,25 @@ def test_what_breaks_after_the_last_word_is_no_loss(host: OpenAIServer, end: str
     with Client("openai:m", base_url=host.url, api_key="k") as client:
         assert "".join(event.text for event in client.chat("Hi!", stream=True)) == "Once"
         assert [row.settled for row in client.ledger.rows] == ["exact"]
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_was_left_does_not_end_as_if_it_were_whole(host: OpenAIServer) -> None:
+    hangs_after(host, [*EVENTS, DONE])
+    hangs_after(host, [*EVENTS, DONE])
+    left = "the stream was left before its end"
+    with Client("openai:m", base_url=host.url, api_key="k", config=PATIENT) as client:
+        stream = client.chat("Hi!", stream=True)
+        for _ in stream:
+            break
+        for more in (list, next, lambda stream: stream.result):
+            with pytest.raises(InputError, match=left):
+                more(stream)
+    async with AsyncClient("openai:m", base_url=host.url, api_key="k", config=PATIENT) as other:
+        async with other.chat("Hi!", stream=True) as flow:
+            await anext(flow)
+        with pytest.raises(InputError, match=left):
+            [event async for event in flow]
 
 
 @pytest.mark.anyio
