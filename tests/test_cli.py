@@ -188,7 +188,7 @@ def test_translate_takes_a_glossary(capsys: Any) -> None:
         (["chat", ""], "is empty"),
         (["chat", "hi", "-m", "ecko:x"], "no provider 'ecko'"),
         (["chat", "hi", "-m", "echo"], "'echo' names a provider but no model"),
-        (["classify", "hi", "--labels", "a"], "1 labels"),
+        (["classify", "hi", "--labels", "a"], "one label to choose from"),
         (["classify", "hi", "--labels", "a,b,a"], "'a' stands there twice"),
         (["answer", "hi", "-f", "missing.txt"], "missing.txt: No such file or directory"),
         (["answer", "hi", "-f", "."], "Is a directory"),
@@ -285,6 +285,12 @@ def test_answers_come_from_documents(capsys: Any, place: Path) -> None:
     Echo.reply = "NOT FOUND"
     code, out, err = say(capsys, "answer", "Where is Sam?", "-f", "a.txt")
     assert (code, out.strip(), err) == (0, "", "The documents do not answer this.\n")
+
+
+def test_a_quote_has_its_file_and_line(bird: list[str], place: Path) -> None:
+    (place / "a.txt").write_text("Tom is in Rome.\nThe bird says:\nSquawk!", encoding="utf-8")
+    _, screen = on_a_terminal(["answer", "What?\n[1]", "-f", "a.txt", *bird])  # which the bird repeats
+    assert "“Squawk!” (a.txt:3)" in screen
 
 
 def test_a_document_must_be_text(capsys: Any, place: Path) -> None:

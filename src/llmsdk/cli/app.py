@@ -29,7 +29,9 @@ MaxTokens = Annotated[int | None, typer.Option(help="At most so many tokens of r
 Temperature = Annotated[float | None, typer.Option(help="0 is greedy.", metavar="T")]
 Seed = Annotated[int | None, typer.Option(help="Sample the same way again.", metavar="N")]
 Timeout = Annotated[float | None, typer.Option(help="Seconds for the whole call.", metavar="S")]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON, unstreamed.")]
+BARE = ""
+"""What a flag takes: nothing, where typer would write ``<bool>``."""
+AsJSON = Annotated[bool, typer.Option("--json", help="Print the whole result as JSON, unstreamed.", metavar=BARE)]
 
 
 def _client(model: str | None, config: Path | None) -> Any:
@@ -148,15 +150,15 @@ def answer(
 ) -> None:
     """Answer a question, from documents where any are given; their quotes are checked."""
     files = file or []
-    context = [_document(path) for path in files] or None
+    texts = [_document(path) for path in files]
     question = text_or_stdin(text, what="question")
     options = _given(max_tokens=max_tokens, temperature=temperature, seed=seed, deadline=timeout)
     with _client(model, config) as client:
         result = tell(
-            lambda stream: client.answer(question, context=context, stream=stream, **options), as_json=as_json
+            lambda stream: client.answer(question, context=texts or None, stream=stream, **options), as_json=as_json
         )
     if not as_json:
-        show.evidence(result, [str(path) for path in files])
+        show.evidence(result, [str(path) for path in files], texts)
 
 
 def _document(path: Path) -> str:
@@ -178,7 +180,9 @@ def classify(
     labels: Annotated[
         list[str], typer.Option("-l", "--labels", help="Labels, with commas between; may be repeated.", metavar="A,B")
     ],
-    multi: Annotated[bool, typer.Option("--multi", help="Every label that fits, not the best one.")] = False,
+    multi: Annotated[
+        bool, typer.Option("--multi", help="Every label that fits, not the best one.", metavar=BARE)
+    ] = False,
     threshold: Annotated[float, typer.Option(help="With --multi: how probable a label must be.", metavar="P")] = 0.5,
     model: Model = None,
     config: ConfigFile = None,
@@ -217,8 +221,8 @@ def usage(
     ] = None,
     since: Annotated[str | None, typer.Option(help="From this day (UTC) on: 7d, today or 2026-11-29.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="A ledger's file; default: the configured one.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.", metavar=BARE)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", metavar=BARE)] = False,
     config: ConfigFile = None,
 ) -> None:
     """What was used and what it cost, by day, model and tag."""
@@ -273,6 +277,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    *, version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.", metavar=BARE)
+    ] = False,
 ) -> None:
     """Five language tasks on a built-in local model or any hosted one. Start with: [bold]llmsdk demo[/]"""

@@ -17,14 +17,15 @@ from llmsdk.results import Answer, Classification
 BAR = 24
 
 
-def evidence(result: Answer, names: list[str]) -> None:
-    """Where an answer stands in the documents, or that they do not hold it."""
+def evidence(result: Answer, names: list[str], texts: list[str]) -> None:
+    """Where an answer stands in the documents, by file and line, or that they do not hold it."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if result.answerable is False:
         console.print("[yellow]The documents do not answer this.[/]")
     if console.is_terminal:
         for item in result.evidence:
-            place = f"{names[item.source]}:{item.start}"
+            line = texts[item.source].count("\n", 0, item.start) + 1
+            place = f"{names[item.source]}:{line}"
             console.print(f"[dim]“{escape(printable(item.quote))}” ({escape(place)})[/]")
 
 
