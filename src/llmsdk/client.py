@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
 
 from llmsdk import tasks
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.core import Core
-from llmsdk.errors import InputError, forget
+from llmsdk.errors import InputError, brief, forget
 from llmsdk.io.drive import drive
 from llmsdk.io.loop import LoopIO, is_asyncio
 from llmsdk.io.sync import SyncIO
@@ -54,7 +54,10 @@ class _Base:
     ) -> None:
         if not callable(getattr(tracer, "start", None)) and tracer is not None:
             hint = "Pass an object with the method start(name, attributes)."
-            raise InputError(f"tracer is a {type(tracer).__name__}", argument="tracer", hint=hint)
+            raise InputError(f"tracer is of type {type(tracer).__name__}", argument="tracer", hint=hint)
+        if isinstance(provider, str):  # which would be a sequence of providers
+            hint = f'Name it in the model: {type(self).__name__}("{provider}:MODEL"); provider= takes objects.'
+            raise InputError("provider is a str", argument="provider", hint=hint)
         try:
             self._core = Core.build(model, config, provider, options)
         except Exception as error:
@@ -83,9 +86,10 @@ class _Base:
         if verb not in _FIRST:
             raise InputError(f"{verb!r} is no verb", argument="verb", hint=f"One of: {', '.join(_FIRST)}.")
         core = replace(self._core, handler=capture, bridge=None)
-        stream = bool(options.pop("stream", False))
+        stream = options.pop("stream", False)
 
         def ask(verb: str, make: Callable[[Any], Any], value: Any, many: bool, _: bool, options: Any) -> Explanation:
+            _check(verb, value, stream)
             task = _batch(make, value, False, _FIRST[verb])[0] if many else make(value)
             return explain(task, core.lines(core.plan(verb, options), SyncIO()), stream)
 
@@ -99,6 +103,15 @@ class _Base:
         closed = " (closed)" if self._core.shared.closed else ""
         return f"{type(self).__name__}({'' if model is None else repr(model)}){closed}"
 
+    def __copy__(self) -> Self:
+        return self._copy({})
+
+    def __reduce__(self) -> NoReturn:
+        kind = type(self).__name__
+        raise TypeError(
+            f"{kind} holds connections and models, and cannot be pickled or copied: make one where it is used"
+        )
+
     def _copy(self, options: Mapping[str, Any]) -> Self:
         copy = object.__new__(type(self))
         copy.__dict__ |= self.__dict__ | {"_core": self._core.with_options(options)}
@@ -111,6 +124,18 @@ _FIRST = {"complete": "prompt", "chat": "messages", "translate": "text", "answer
 
 def _is_many(value: Any) -> bool:
     return isinstance(value, list | tuple)
+
+
+def _check(verb: str, value: Any, stream: Any) -> None:
+    """Refuse what would be taken for something else: ``"no"`` is true, and a column of a table is no text."""
+    if not isinstance(stream, bool):
+        raise InputError(f"stream={brief(stream)} is no bool", argument="stream", hint="Pass True or False.")
+    if isinstance(value, str | list | tuple | bytes | Mapping) or verb == "chat" or not isinstance(value, Iterable):
+        return
+    argument, kind = _FIRST[verb], type(value).__name__
+    raise InputError(
+        f"{argument} is of type {kind}", argument=argument, hint="Pass a str, or a list of str: list(...)."
+    )
 
 
 def _many_conversations(value: Any) -> bool:
@@ -138,7 +163,8 @@ def _made(make: Callable[[Any], T], item: Any, argument: str, index: int) -> T:
 
 
 class Client(_Base):
-    """Five verbs for language models, blocking. Safe to share between threads, in a running loop, and after fork.
+    """Five verbs for language models, blocking. Threads may share one, and it works in a running loop and after a fork
+    (but for a local model that was loaded before).
 
     Args:
         model: ``provider:model`` or an alias of the configuration; without it the configuration's ``default``.
@@ -443,6 +469,7 @@ class Client(_Base):
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
         hide(options)
+        _check(verb, value, stream)
         if many:
             return drive(self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io))
         if stream:
@@ -750,6 +777,7 @@ class AsyncClient(_Base):
 
     def _ask(self, verb: str, make: Callable[[Any], Any], value: Any, many: bool, stream: bool, options: Any) -> Any:
         hide(options)
+        _check(verb, value, stream)
         if many:
             return _named(verb, self._core.batch(verb, _batch(make, value, stream, _FIRST[verb]), options, self._io))
         if stream:
@@ -767,7 +795,7 @@ def _named(verb: str, coroutine: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, 
 def _texts(texts: str | Texts) -> list[str]:
     items = [texts] if isinstance(texts, str) else list(texts) if _is_many(texts) else None
     if not items:
-        what = "an empty list" if items == [] else f"a {type(texts).__name__}"
+        what = "an empty list" if items == [] else f"of type {type(texts).__name__}"
         raise InputError(f"texts is {what}", argument="texts", hint="Pass a str or a list of str.")
     from llmsdk.options import text
 

@@ -66,11 +66,17 @@ def from_dict(value: Any, where: str) -> Message:
     """
     if not isinstance(value, Mapping):
         hint = 'Pass {"role": "user", "content": "..."} or llmsdk.Message("user", "...").'
+        if isinstance(getattr(value, "message", None), Message):
+            hint = "Pass its .message."
         raise InputError(f"{where} is a {type(value).__name__}, not a message", argument=where, hint=hint)
-    role = _role(value.get("role"), where)
-    if unknown := set(value) - KEYS:
+    # what is empty says nothing, and dumps of other clients are full of it
+    if unknown := [key for key, said in value.items() if key not in KEYS and said not in (None, [], {})]:
         hint = f"Known: {', '.join(sorted(KEYS))}."
         raise InputError(f"{where} has the unknown key {min(map(brief, unknown))}", argument=where, hint=hint)
+    if "role" not in value:
+        hint = 'Write {"role": "user", "content": "..."}.'
+        raise InputError(f"{where} has no role", argument=where, hint=hint)
+    role = _role(value["role"], where)
     parts = tuple(_parts(value.get("content"), where))
     content = "".join(part.text for part in parts if isinstance(part, Text))
     if role == "tool":

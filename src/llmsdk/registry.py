@@ -45,6 +45,8 @@ BUILT_IN: Mapping[str, str] = {
     "vertex": "llmsdk_providers.gemini:Vertex",
 }
 GROUP = "llmsdk.providers"
+FAMILIES = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "command": "cohere", "grok": "xai"}
+"""How the models of some providers are called, for who leaves the provider out."""
 POCKET = "pocket"
 """The model that everybody has, and often asks for without its provider."""
 HARMLESS = frozenset({"kind", "api_key", "http2", "max_connections"})
@@ -133,12 +135,19 @@ class Registry:
 
     def _unknown_model(self, model: str) -> UnknownModel:
         names = (*self.config.models, *self._names(), POCKET)
-        such = (
-            f'"local:{model}"' if "/" in model else f'"openai:{model}" or "local:pocket"' if model else '"local:pocket"'
-        )
-        hint = f'Write "PROVIDER:MODEL", such as {such}; aliases: {_listed(self.config.models)}.'
+        hint = f'Write "PROVIDER:MODEL", such as {self._such(model)}; aliases: {_listed(self.config.models)}.'
         near = did_you_mean(model, names).replace(f"{POCKET!r}", f"'local:{POCKET}'")
         return UnknownModel(f"{model!r} is neither an alias nor PROVIDER:MODEL", hint=near or hint)
+
+    def _such(self, model: str) -> str:
+        """What was probably meant by a name without a colon."""
+        provider, slash, name = model.partition("/")
+        if name and self._knows(provider):  # as other clients write it
+            return f'"{provider}:{name}"'
+        if slash:
+            return f'"local:{model}"'
+        family = next((home for family, home in FAMILIES.items() if model.startswith(family)), "openai")
+        return f'"{family}:{model}" or "local:{POCKET}"' if model else f'"local:{POCKET}"'
 
     def _unknown_provider(self, name: str, place: str = "") -> UnknownProvider:
         if name in self.config.providers and not place:

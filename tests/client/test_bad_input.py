@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.openai_server import KEY, OpenAIServer
 
-from llmsdk import AsyncClient, Client, LLMError, Message
+from llmsdk import AsyncClient, Chat, Client, LLMError, Message
 from llmsdk.errors import ConfigError, InputError, MissingExtra, MissingKey, UnknownModel, UnknownProvider
+from llmsdk.results import Record
 
 MODEL = "openai:test-model"
 Act = Callable[[Client], Any]
+SAID = Chat(record=Record("openai", "m", "chat", ()), text="x", message=Message("assistant", "x"))
+
+
+class State(Enum):
+    NEW = "new"
+    OLD = "old"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +43,12 @@ CALLS: dict[str, tuple[type[LLMError], Act]] = {
     "no labels": (InputError, lambda c: c.classify("x", [])),
     "duplicate labels": (InputError, lambda c: c.classify("x", ["a", "a"])),
     "labels as str": (InputError, lambda c: c.classify("x", "good")),
+    "labels without an order": (InputError, lambda c: c.classify("x", {"good", "bad"})),
+    "multi that is text": (InputError, lambda c: c.classify("x", ["a", "b"], multi="no")),
+    "stream that is text": (InputError, lambda c: c.chat("x", stream="no")),
+    "stream that is a number": (InputError, lambda c: c.complete("x", stream=1)),
+    "texts that are no list": (InputError, lambda c: c.classify((text for text in "xy"), ["a", "b"])),
+    "a set of texts": (InputError, lambda c: c.translate({"x", "y"}, to="zh")),
     "unknown language": (InputError, lambda c: c.translate("x", to="xx")),
     "language as people write it": (InputError, lambda c: c.translate("x", to="zh_cn")),
     "NUL": (InputError, lambda c: c.chat("a\0b")),
@@ -103,10 +119,66 @@ def test_one_bad_input_of_many_is_named_by_its_place(server: OpenAIServer) -> No
             client.translate(["a", "b"], to="klingon")
 
 
+@pytest.mark.parametrize(
+    ("act", "message", "hint"),
+    [
+        (lambda c: c.chat("x", stream="no"), "stream='no' is no bool", "Pass True or False."),
+        (lambda c: c.complete({"x"}), "prompt is of type set", "Pass a str, or a list of str: list(...)."),
+        (lambda c: c.chat([c]), "messages[0] is a Client, not a message", 'Pass {"role": "user", "content": "..."}'),
+        (lambda c: c.chat([SAID]), "messages[0] is a Chat, not a message", "Pass its .message."),
+        (lambda c: c.chat([{"rol": "user", "content": "x"}]), "messages[0] has the unknown key 'rol'", "Known: "),
+        (lambda c: c.chat([{"content": "x"}]), "messages[0] has no role", 'Write {"role": "user", "content": "..."}'),
+        (lambda c: c.classify("x", ["a", ""]), "labels[1] is empty", ""),
+        (lambda c: c.classify("x", ["a", 5]), "labels[1] must be a str, not int", ""),
+        (lambda c: c.classify("x", {"a": "", "b": 5}), "labels['b'] must be a str, not int", ""),
+        (lambda c: c.classify("x", ["a"]), "one label to choose from", "Pass at least two labels"),
+        (lambda c: c.classify("x", {"a", "b"}), "labels is a set", "Pass a list: "),
+        (
+            lambda c: c.classify("x", [State.NEW, State.OLD]),
+            "labels[0] is <State.NEW: 'new'>",
+            "the class itself, State,",
+        ),
+        (lambda c: c.explain("chat", "x", stream="no"), "stream='no' is no bool", ""),
+    ],
+)
+def test_a_mistake_is_named_with_what_to_do(act: Act, message: str, hint: str, server: OpenAIServer) -> None:
+    with Client(MODEL, api_key=KEY, base_url=server.url) as client:
+        with pytest.raises(InputError) as caught:
+            act(client)
+        assert caught.value.message == message
+        assert hint in caught.value.hint
+
+
+def test_what_other_clients_dump_is_a_message(server: OpenAIServer) -> None:
+    empty = {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": None}
+    with Client(MODEL, api_key=KEY, base_url=server.url) as client:
+        client.chat(
+            [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", **empty}, Message("user", "z")]
+        )
+        with pytest.raises(InputError, match="unknown key 'audio'"):
+            client.chat([{"role": "assistant", "content": "y", **empty, "audio": {"id": "a"}}])
+
+
+def test_a_client_is_not_pickled_and_a_copy_shares_what_it_has(server: OpenAIServer) -> None:
+    with Client(MODEL, api_key=KEY, base_url=server.url) as client:
+        for copied in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(
+                TypeError, match=r"^Client holds connections and models, and cannot be pickled or copied: "
+            ):
+                copied(client)
+        twin = copy.copy(client)
+        twin.chat("x")
+        assert twin.ledger is client.ledger
+    with pytest.raises(TypeError, match=r"^AsyncClient holds"):
+        copy.deepcopy(AsyncClient(config={}))
+
+
 def test_the_async_client_refuses_at_the_call_and_not_when_it_is_awaited(server: OpenAIServer) -> None:
     client = AsyncClient(MODEL, api_key=KEY, base_url=server.url)
     with pytest.raises(InputError, match="temperature=-1 is out of range"):
         client.chat("x", temperature=-1)
+    with pytest.raises(InputError, match="stream='no' is no bool"):
+        client.chat("x", stream="no")
 
 
 CLIENTS: dict[str, tuple[type[LLMError], Callable[[], Client]]] = {
@@ -134,6 +206,7 @@ CLIENTS: dict[str, tuple[type[LLMError], Callable[[], Client]]] = {
     "only a provider": (ConfigError, lambda: Client("local")),
     "only a model": (UnknownModel, lambda: Client("pocket")),
     "a provider that is a number": (ConfigError, lambda: Client("openai:x", api_key="k", provider=3)),
+    "a provider that is a name": (InputError, lambda: Client("local:pocket", provider="openai")),
     "a tracer that is none": (InputError, lambda: Client(config={}, tracer=3)),
     "unknown section": (ConfigError, lambda: Client(config={"modles": {}})),
     "unknown setting": (ConfigError, lambda: Client("openai:x", config={"providers": {"openai": {"apikey": "x"}}})),

@@ -114,5 +114,5 @@ def test_bad_labels_are_refused_before_anything_is_asked(labels: object) -> None
     provider = Scripted()
     with client(provider) as c, pytest.raises(InputError) as caught:
         c.classify("x", labels)  # type: ignore[call-overload]
-    assert caught.value.argument == "labels"
+    assert str(caught.value.argument).startswith("labels")
     assert provider.requests == []

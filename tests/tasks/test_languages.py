@@ -35,6 +35,8 @@ def test_accepts_tags_in_their_usual_spelling(tag: str, spelt: str, name: str) -
         ("jp", '"ja"'),
         ("Chinese", '"zh"'),
         ("german", '"de"'),
+        ("Deutsch", '"de"'),
+        ("中文", '"zh"'),
         ("eng", '"en"'),
         ("kr", '"ko"'),
         ("pt_BR", '"pt-BR"'),
@@ -54,6 +56,13 @@ def test_refuses_what_is_no_language(tag: str) -> None:
     with pytest.raises(InputError) as caught:
         language(tag, "source")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("argument", "hint"), [("source", "Leave source out"), ("to", "Pass a BCP-47 tag")])
+def test_a_source_that_is_to_be_found_out_is_left_out(argument: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        language("auto", argument)
+    assert hint in caught.value.hint
 
 
 @given(st.sampled_from(sorted(NAMES)))

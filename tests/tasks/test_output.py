@@ -322,6 +322,12 @@ def test_a_type_without_a_schema_is_told_without_an_address() -> None:
     with client(Scripted()) as c, pytest.raises(InputError, match="no type with a JSON schema") as caught:
         c.chat("x", output=Client)
     assert "https" not in str(caught.value)
+    assert "\n" not in caught.value.message
+
+
+def test_a_model_in_the_place_of_its_class_is_a_value() -> None:
+    with client(Scripted()) as c, pytest.raises(InputError, match=r"City\(name='Oslo'.*\) is a value\n"):
+        c.chat("x", output=City(name="Oslo", people=1))
 
 
 def test_the_schema_of_a_type_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:

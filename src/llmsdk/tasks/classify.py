@@ -246,7 +246,9 @@ def check(text: Any, labels: Any, *, multi: bool = False, threshold: float = 0.5
     named, values = _named(labels)
     if not named or (len(named) < 2 and not multi):
         hint = "Pass at least two labels, or multi=True to ask whether one fits."
-        raise InputError(f"{len(named)} labels to choose from", argument="labels", hint=hint)
+        raise InputError(f"{'one label' if named else 'no labels'} to choose from", argument="labels", hint=hint)
+    if not isinstance(multi, bool):
+        raise InputError(f"multi={brief(multi)} is no bool", argument="multi", hint="Pass True or False.")
     if not isinstance(threshold, int | float) or not 0 < threshold < 1:
         hint = "Pass how probable a label must be to fit, such as 0.5."
         raise InputError(f"threshold={brief(threshold)} is not between 0 and 1", argument="threshold", hint=hint)
@@ -259,8 +261,11 @@ def _check_names(names: list[Any]) -> None:
         hint = f"Pass at most {LABELS}: choose among groups first, or look the nearest up with embed()."
         raise InputError(f"{len(names)} labels to choose from", argument="labels", hint=hint)
     seen: dict[str, str] = {}
-    for name in names:
-        if options.text("labels", name) != name.strip():
+    for index, name in enumerate(names):
+        if isinstance(name, Enum):
+            hint = f"Pass the class itself, {type(name).__name__}, or a list of str."
+            raise InputError(f"labels[{index}] is {brief(name)}", argument="labels", hint=hint)
+        if options.text(f"labels[{index}]", name) != name.strip():
             raise InputError(
                 f"the label {name!r:.80} has white space around it", argument="labels", hint="Take it away."
             )
@@ -287,14 +292,17 @@ def _named(labels: Any) -> tuple[dict[str, str], dict[str, Any]]:
     described = dict(labels) if isinstance(labels, Mapping) else None
     names = list(described or get_args(labels) or _listed(labels))
     _check_names(names)
-    for description in (described or {}).values():
-        options.text("labels", description, empty=True)
+    for name, description in (described or {}).items():
+        options.text(f"labels[{name!r}]", description, empty=True)
     return described or dict.fromkeys(names, ""), {name: name for name in names}
 
 
 def _listed(labels: Any) -> list[Any]:
+    if isinstance(labels, set | frozenset):  # the prompt would be another one at each start of Python
+        hint = "Pass a list: their order is part of the question, and a set has none."
+        raise InputError(f"labels is a {type(labels).__name__}", argument="labels", hint=hint)
     try:
         return list(labels)
     except TypeError:
         hint = "Pass a list of str, a mapping to descriptions, an Enum class or a Literal type."
-        raise InputError(f"labels is a {type(labels).__name__}", argument="labels", hint=hint) from None
+        raise InputError(f"labels is of type {type(labels).__name__}", argument="labels", hint=hint) from None

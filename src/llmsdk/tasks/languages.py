@@ -38,6 +38,8 @@ MEANT = {
     "uk-en": "en-GB", "gb": "en-GB", "br": "pt-BR", "tw": "zh-TW", "hk": "zh-HK", "vn": "vi", "mandarin": "zh",
     "eng": "en", "chi": "zh", "zho": "zh", "jpn": "ja", "kor": "ko", "fra": "fr", "fre": "fr", "deu": "de",
     "ger": "de", "spa": "es", "ita": "it", "por": "pt", "rus": "ru", "ara": "ar", "iw": "he", "in": "id",
+    "deutsch": "de", "español": "es", "français": "fr", "italiano": "it", "português": "pt", "русский": "ru",
+    "中文": "zh", "汉语": "zh", "日本語": "ja", "한국어": "ko", "العربية": "ar",
 }  # fmt: skip
 """What people type and what they mean. Some are tags of rare languages (``cn``, ``br``): the common error wins."""
 
@@ -68,9 +70,13 @@ def language(tag: str, argument: str) -> Language:
     match = _TAG.fullmatch(tag.strip())
     code = match["language"].lower() if match else ""
     if match is None or tag != tag.strip() or tag.lower() in MEANT or (len(code) == 2 and code not in NAMES):
-        raise InputError(f"{argument}={brief(tag)} is not a language we know", argument=argument, hint=_hint(tag))
+        raise InputError(
+            f"{argument}={brief(tag)} is not a language we know", argument=argument, hint=_hint(tag, argument)
+        )
     if code in MEANT and code not in NAMES:
-        raise InputError(f"{argument}={brief(tag)} is not a language we know", argument=argument, hint=_hint(tag))
+        raise InputError(
+            f"{argument}={brief(tag)} is not a language we know", argument=argument, hint=_hint(tag, argument)
+        )
     return Language(_spell(match), _name(match))
 
 
@@ -94,9 +100,11 @@ def _name(match: re.Match[str]) -> str:
     return f"{name} ({_spell(match)})" if script or region else name
 
 
-def _hint(tag: str) -> str:
+def _hint(tag: str, argument: str) -> str:
     """Say what was probably meant: a tag spelt with ``_``, a country for a language, a name for a tag."""
     text = tag.strip().replace("_", "-")
+    if argument == "source" and text.lower() in ("auto", "detect"):
+        return "Leave source out: the model finds out."
     if meant := MEANT.get(text.lower()):
         return f'Did you mean "{meant}"?'
     by_name = {name.lower(): code for code, name in NAMES.items()} | {

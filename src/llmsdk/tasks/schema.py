@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from llmsdk.errors import InputError
+from llmsdk.errors import InputError, brief
 from llmsdk.types import Message
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Schema:
 
         name = _NO_NAME.sub("_", getattr(output, "__name__", ""))[:64] or "reply"
         try:
-            if isinstance(output, str | int | float | Mapping):
-                raise TypeError(f"{output!r} is a value")
+            if isinstance(output, str | int | float | Mapping) or hasattr(type(output), "model_validate"):
+                raise TypeError(f"{brief(output)} is a value")
             adapter: TypeAdapter[Any] = TypeAdapter(output)
             schema = adapter.json_schema()
             if schema.get("type") == "object":
@@ -51,7 +51,7 @@ class Schema:
             return cls(name, under.json_schema(), adapter, under)
         except (PydanticUserError, TypeError, ValueError) as error:
             hint = "Pass a pydantic model class, a dataclass, or a type such as list[str]."
-            what = getattr(error, "message", error)  # pydantic's own, without the address of a page
+            what = str(getattr(error, "message", error)).partition("\n")[0]  # pydantic's own, and no page of advice
             raise InputError(f"output is no type with a JSON schema: {what}", argument="output", hint=hint) from None
 
     def instruct(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
