@@ -383,9 +383,10 @@ def test_a_call_waits_for_the_file_as_long_as_it_may(path: Path, locked: sqlite3
         assert (client.ledger.degraded, client.ledger.open) == (True, ())
         client.chat("Hello!", deadline=15)  # which waits no longer: the file is given up after 30 s
         locked.execute("ROLLBACK")
-        assert client.ledger.by("model")[0].requests >= 2
-        assert not client.ledger.degraded
+        client.ledger.by()
+        assert (client.ledger.degraded, client.ledger.late, client.ledger.lost) == (False, 0, 0)
     assert [row[0] for row in stored(path) if row[0] != "none"] == ["exact", "exact"]
+    assert counted(path)[1] == 2, "the one that was given up counts for nothing"
 
 
 @pytest.mark.anyio
@@ -454,7 +455,9 @@ def test_a_word_that_no_encoding_has_is_written_out(path: Path) -> None:
 def test_what_cannot_be_written_down_at_all_is_counted_and_holds_up_nobody(path: Path) -> None:
     ledger = Ledger(path)
     nameless: Any = None
-    with pytest.warns(UserWarning, match=f"{path} lacks rows: what is in them cannot be written down"):
+    with pytest.warns(
+        UserWarning, match=rf"{path} lacks rows: what is in them cannot be written down \(IntegrityError\)"
+    ):
         drive(ledger.reserve(nameless, "m", "generate", bound=Usage(1, 1), io=SyncIO()))
     asked(ledger)
     assert (ledger.degraded, ledger.trouble, ledger.late, ledger.lost) == (True, None, 0, 1)
@@ -471,7 +474,7 @@ def test_late_rows_are_written_one_for_each_attempt(path: Path, impatient: None,
     assert (ledger.degraded, ledger.late, ledger.lost) == (True, 300, 0)
     locked.execute("ROLLBACK")
     assert ledger.total.requests == 280
-    assert not ledger.degraded
+    assert (ledger.degraded, ledger.trouble, ledger.late, ledger.lost) == (False, None, 0, 0)
     assert [row[0] for row in stored(path)] == [None] * 20 + ["exact"] * 280
     assert counted(path) == (280 * 2 + 20 * 30, 300)
     for row in rows:
@@ -664,9 +667,13 @@ def test_a_budget_that_the_file_holds_is_not_spent_blindly(
             f"the ledger {path}, which holds the budget, cannot be written: database is locked"
         )
         assert caught.value.hint == "Mend the file, or leave [budget] out of the configuration."
+        with pytest.raises(BudgetExceeded, match="cannot be written"):
+            client.chat("Hello!")
         assert len(provider.requests) == asked
         assert client.ledger.open == ()
         locked.execute("ROLLBACK")
+        flushed(client.ledger)
+        assert client.ledger.trouble is None, "it is tried again even if nobody asks"
         client.chat("Hello!")
 
 
@@ -695,9 +702,82 @@ def another_database(path: Path) -> None:
 def test_what_is_no_ledger_is_left_alone(path: Path, make: Any) -> None:
     make(path)
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match="is not a ledger"):
+    with pytest.raises(ConfigError, match=f"{path} is not a ledger"):
         Ledger(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [a_diary, another_database])
+def test_what_takes_the_place_of_a_ledger_is_left_alone(path: Path, make: Any) -> None:
+    ledger, away = Ledger(path), path.parent / "away"
+    asked(ledger)
+    away.mkdir()
+    for each in path.parent.glob("usage.db*"):  # SQLite would write what is in usage.db-wal into any usage.db
+        each.rename(away / each.name)
+    make(path)
+    before = path.read_bytes()
+    with pytest.warns(UserWarning, match=f"cannot be written: ledger.path: {path} is not a ledger"):
+        asked(ledger, 2)
+    assert path.read_bytes() == before
+    assert (ledger.late, ledger.lost) == (2, 0)
+    for each in away.iterdir():
+        each.rename(path.with_name(each.name))
+    assert ledger.total.requests == 3
+    assert not ledger.degraded
+    ledger.close()
+
+
+def a_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def a_name_that_is_too_long(path: Path) -> Path:
+    return path.with_name("x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"), [(a_folder, "unable to open database file"), (a_name_that_is_too_long, "File name too long")]
+)
+def test_what_cannot_be_opened_is_told_at_once(path: Path, make: Any, told: str) -> None:
+    with pytest.warns(UserWarning, match=f"cannot be written: .*{told}"):
+        ledger = Ledger(make(path))
+    assert told in str(ledger.trouble)
+    asked(ledger)
+    assert (len(ledger.rows), ledger.late, ledger.lost) == (1, 1, 0)
+    with pytest.warns(UserWarning, match="lacks rows"):
+        ledger.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_a_table_that_goes_away_and_comes_back(path: Path, locked: sqlite3.Connection) -> None:
+    ledger = Ledger(path)
+    asked(ledger)
+    locked.execute("ALTER TABLE attempts RENAME TO away")
+    asked(ledger, 2)
+    assert "no such table" in str(ledger.trouble)
+    assert (ledger.late, ledger.lost) == (2, 0)
+    locked.execute("ALTER TABLE away RENAME TO attempts")
+    assert ledger.total.requests == 3
+    assert not ledger.degraded
+    ledger.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_a_new_file_that_somebody_locks_is_tried_until_it_is_free(path: Path, impatient: None) -> None:
+    ledger = Ledger(path)
+    asked(ledger)
+    path.unlink()
+    Ledger(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            asked(ledger)
+            assert ledger.trouble == "database is locked"
+        other.execute("ROLLBACK")
+    assert ledger.total.requests == 2
+    assert not ledger.degraded
+    ledger.close()
 
 
 def test_a_newer_file_and_a_missing_folder_are_told(path: Path) -> None:
@@ -801,5 +881,5 @@ async def test_a_wait_that_is_cut_off_leaves_nothing_open(path: Path) -> None:
             await ledger.reserve("openai", "m", "generate", bound=Usage(1, 1), io=LoopIO())
         assert scope.cancelled_caught
     ledger.close()
-    assert ledger.open == ()
+    assert (ledger.open, ledger.degraded) == ((), False)
     assert {row[0] for row in stored(path)} <= {"none"}

@@ -150,5 +150,15 @@ def test_whose_file_it_is(file: sqlite3.Connection) -> None:
     assert told(file) == (message, "Update llmsdk, or name another file.", "ledger.path")
     file.execute("PRAGMA application_id = 5")
     assert told(file) == ("ledger.path: x.db is not a ledger", "Name a file of its own.", "ledger.path")
-    with closing(sqlite3.connect(":memory:")) as empty:
-        assert tables.version(empty, HERE) == 0
+    with pytest.raises(ConfigError, match=r"x\.db is not a ledger"):
+        tables.prepare(HERE)(file)
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
+        empty.execute("PRAGMA user_version = 1")
+        assert tables.version(empty, HERE) == 0, "somebody else's figure, and nothing in it"
+        tables.prepare(HERE)(empty)
+        assert tables.version(empty, HERE) == len(tables.STEPS)
+
+
+def test_a_file_that_is_up_to_date_is_only_read(file: sqlite3.Connection) -> None:
+    file.execute("PRAGMA query_only = 1")
+    tables.prepare(HERE)(file)

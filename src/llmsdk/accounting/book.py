@@ -155,7 +155,7 @@ class Health:
 
 def _warn(message: str) -> None:
     with suppress(UserWarning):  # where warnings are errors: it would end the thread, and all would wait for it
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warnings.warn(message, stacklevel=3)
 
 
 def _is_busy(error: Exception) -> bool:
