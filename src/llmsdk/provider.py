@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from llmsdk.errors import BadResponse, DeadlineExceeded, InvalidBody, LLMError, ResponseTooLarge, Transient
-from llmsdk.io import IO, HTTPReply, HTTPRequest, TransportOptions, closing
+from llmsdk.io import IO, LARGER, MAX_BODY, HTTPReply, HTTPRequest, TransportOptions, closing
 from llmsdk.io.sse import ServerSentEvent, SSEDecoder
 from llmsdk.secret import Hidden, Secret
 from llmsdk.settings import Settings, setting
@@ -106,6 +106,8 @@ class HTTPSettings(Settings):
     headers: dict[str, Secret] = setting(factory=dict)
     http2: bool = False
     max_connections: int | None = None
+    max_body: int | None = setting(None, gt=0)
+    """Bytes of a reply that are read at most, and a quarter of those of a stream; ``None`` is the provider's own."""
     allow_plain_http: bool = False
     """Send the key over plain http to a host that is not this machine."""
     http_client: Any = setting(None, check=_sends)
@@ -248,12 +250,13 @@ class HTTPProvider(ABC):
     loop_bound: ClassVar[bool] = False
     finds_credentials: ClassVar[bool] = False
     """Without ``api_key`` it looks for credentials on this machine, which a file that is not trusted may not direct."""
-    max_body: ClassVar[int] = 64 * 2**20
-    """Bytes of a reply, after decompression, that are read at most."""
+    max_body: int = MAX_BODY
+    """Bytes of a reply, after decompression, that are read at most, where the settings do not say."""
 
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         self.name = name
         self.settings = settings
+        self.max_body = settings.max_body or self.max_body
         self.transport: TransportOptions = TransportOptions(
             proxy=None if settings.proxy is None else Hidden(settings.proxy.reveal()),
             ca_bundle=settings.ca_bundle,
@@ -387,7 +390,7 @@ class _Streamed:
         self._size += len(chunk)
         if self._size > STREAMED * self._provider.max_body:
             self._seen.clear()
-            raise ResponseTooLarge(f"the stream is longer than {STREAMED * self._provider.max_body} bytes")
+            raise ResponseTooLarge(f"the stream is longer than {STREAMED * self._provider.max_body} bytes", hint=LARGER)
         if not self._begun:
             self._begin(chunk)
         if self._document is not None:
@@ -424,7 +427,7 @@ class _Streamed:
         limit = self._provider.max_body
         if len(document) > limit:
             document.clear()  # which a traceback would keep
-            raise ResponseTooLarge(f"the reply is larger than {limit} bytes")
+            raise ResponseTooLarge(f"the reply is larger than {limit} bytes", hint=LARGER)
 
     def _mends(self, message: ServerSentEvent) -> bool:
         """Whether an event that was not understood may be from now on, since it is no valid Unicode."""

@@ -115,6 +115,26 @@ def test_F032_a_bomb_of_400_MB_takes_little_memory(streamed: bool, borrowed: boo
         assert len(host.requests) == 2
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_F032_a_body_without_end_is_read_as_far_as_the_settings_say(streamed: bool) -> None:
+    limit = 2**20
+    with FaultServer() as host:
+        config = host.config(**ONCE)
+        config["providers"]["openai"]["max_body"] = limit
+        with Client("openai:any", config=config) as client:
+            client.chat("x")
+            host.inject(Fault(body=[b"{"], forever=b" " * 2**16))
+            tracemalloc.start()
+            try:
+                with pytest.raises(ResponseTooLarge, match=rf"larger than {limit} bytes(.|\n)*max_body") as failed:
+                    client.chat("x", stream=True).result if streamed else client.chat("x")
+                assert tracemalloc.get_traced_memory()[1] < 6 * limit
+            finally:
+                tracemalloc.stop()
+            assert settled(failed.value) == ["upper_bound"]
+            assert host.wait(lambda: host.requests[-1].aborted)
+
+
 @pytest.mark.parametrize("end", ["clean", "close"])
 def test_F046_a_stream_cut_at_every_byte_is_never_taken_for_whole(end: str) -> None:
     body = delta("a") + delta("é", finish=None) + END + FIGURES + DONE

@@ -15,6 +15,10 @@ from llmsdk.errors import DeadlineExceeded, TimedOut
 
 T = TypeVar("T")
 Phase = Literal["connect", "send", "first_token", "idle", "total"]
+MAX_BODY = 64 * 2**20
+"""Bytes of a reply, after decompression, that are read at most, where nobody says otherwise."""
+LARGER = "If the host is right to send so much, raise max_body in its settings."
+"""What to do about a reply that is longer than what is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,4 +238,16 @@ class Racing(IO, Protocol):
         ...
 
 
-__all__ = ["IO", "Clock", "HTTPReply", "HTTPRequest", "Phase", "Racing", "Timeouts", "TransportOptions", "closing"]
+__all__ = [
+    "IO",
+    "LARGER",
+    "MAX_BODY",
+    "Clock",
+    "HTTPReply",
+    "HTTPRequest",
+    "Phase",
+    "Racing",
+    "Timeouts",
+    "TransportOptions",
+    "closing",
+]

@@ -8,12 +8,10 @@ from contextlib import aclosing
 from typing import NoReturn, Protocol, Self
 
 from llmsdk.errors import ClientClosed, InputError, InvalidBody, LLMError, ResponseTooLarge
-from llmsdk.io import Clock, HTTPRequest
+from llmsdk.io import LARGER, MAX_BODY, Clock, HTTPRequest
 from llmsdk.io.body import Decoder, decoder
 from llmsdk.io.faults import Place, redirected, refused_by_proxy, translate
 from llmsdk.io.route import Address, Proxy
-
-MAX_BODY = 64 * 2**20
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(rb"(?:[^\x00-\x20\x7f]+(?:[ \t]+[^\x00-\x20\x7f]+)*)?")
@@ -139,7 +137,7 @@ class Reply:
 
     async def _too_large(self, limit: int) -> NoReturn:
         await self.aclose()
-        raise ResponseTooLarge(f"the reply is larger than {limit} bytes")
+        raise ResponseTooLarge(f"the reply is larger than {limit} bytes", hint=LARGER)
 
     async def aclose(self) -> None:
         if not self._closed:

@@ -107,6 +107,7 @@ class SSEDecoder:
             self._event = value
 
     def _take(self, first: bytes) -> ServerSentEvent:
-        event = ServerSentEvent(first + self._more, self._event.decode("utf-8", "replace") if self._event else "message")
+        name = self._event.decode("utf-8", "replace") if self._event else "message"
+        event = ServerSentEvent(first + self._more, name)
         self._data, self._more, self._event, self._size = None, bytearray(), b"", 0
         return event
