@@ -17,6 +17,7 @@ from typing import Any
 
 from llmsdk.types import Event, Finish, Info, Message, TextDelta, Tool, ToolCallDelta, ToolResult
 from llmsdk.wire.calls import arguments
+from llmsdk_providers.local import thinking
 from llmsdk_providers.local.grammar import Rules, composed, translated
 
 PROBE = "call_me"
@@ -25,6 +26,8 @@ ID_SIZE = 9
 """Characters of a call's id. Mistral's templates take no other."""
 BETWEEN = " \t\r\n;,"
 """What may stand between two calls."""
+THOUGHTS = "reasoning_content"
+"""Where chat templates look for what was thought in an earlier turn, if they do."""
 _ID = re.compile(rf"[A-Za-z0-9]{{{ID_SIZE}}}")
 _DECODER = json.JSONDecoder()
 
@@ -32,8 +35,11 @@ _DECODER = json.JSONDecoder()
 # --- conversations --------------------------------------------------------------------------------------------------
 
 
-def turns(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
-    """Messages as chat templates know them; each result of a tool is a turn. Earlier reasoning is left out."""
+def turns(messages: Iterable[Message], *, thoughts: bool = False) -> Iterator[dict[str, Any]]:
+    """Messages as chat templates know them; each result of a tool is a turn.
+
+    What was thought here goes along if ``thoughts``: the template says in which turns it is shown.
+    """
     names: dict[str, str] = {}
     for message in messages:
         names |= {call.id: call.name for call in message.tool_calls}
@@ -41,10 +47,11 @@ def turns(messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
         for result in results:
             name = result.name or names.get(result.id, "")
             yield {"role": "tool", "name": name, "tool_call_id": _template_id(result.id), "content": result.content}
+        thought = {THOUGHTS: text} if thoughts and (text := thinking.of(message)) else {}
         if message.tool_calls:
-            yield {"role": message.role, "content": message.text, "tool_calls": _calls(message)}
+            yield {"role": message.role, "content": message.text, **thought, "tool_calls": _calls(message)}
         elif not results:
-            yield {"role": message.role, "content": message.text}
+            yield {"role": message.role, "content": message.text, **thought}
 
 
 def _calls(message: Message) -> list[dict[str, Any]]:
@@ -282,4 +289,4 @@ class Calls:
                 yield Info(warning="the reply has the beginning of a tool call that is none; it was left in the text")
 
 
-__all__ = ["PROBE", "CallForm", "Calls", "described", "held", "learned", "probe", "told_apart", "turns"]
+__all__ = ["PROBE", "THOUGHTS", "CallForm", "Calls", "described", "held", "learned", "probe", "told_apart", "turns"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 REPLACEMENT = "\ufffd"
@@ -22,16 +22,21 @@ _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 class Codec:
     """What a tokenizer's ids stand for. Shared by all sequences of a model, and safe to use from any thread."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, shown: Collection[str] = ()) -> None:
+        """``shown`` are spellings of control tokens that are text all the same, where tokens are bytes."""
         self._tokenizer = tokenizer
         self._bytes: dict[int, bytes | None] = {}
         added = getattr(tokenizer, "added_tokens_decoder", {})
-        self.special = frozenset(tokenizer.all_special_ids) | {key for key, token in added.items() if token.special}
         kinds = _decoder_kinds(tokenizer)
         self._byte_level = kinds == ["ByteLevel"]
         self.byte_fallback = "ByteFallback" in kinds
         self.guesses = not (self._byte_level or self.byte_fallback)
         """Bytes cannot be told from text, so that a trailing U+FFFD is taken for half a character."""
+        self._shown: dict[int, str] = {}
+        if not self.guesses:
+            self._shown = {key: token.content for key, token in added.items() if token.content in shown}
+        special = frozenset(tokenizer.all_special_ids) | {key for key, token in added.items() if token.special}
+        self.special = special - self._shown.keys()
 
     def raw(self, token: int) -> bytes | None:
         """The bytes that a token stands for, or ``None`` if it stands for text."""
@@ -42,6 +47,8 @@ class Codec:
         return self._bytes[token]
 
     def _raw(self, token: int) -> bytes | None:
+        if token in self._shown:
+            return self._shown[token].encode()
         name = self._tokenizer.convert_ids_to_tokens(token)
         if not isinstance(name, str):
             return b""

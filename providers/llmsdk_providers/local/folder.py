@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmsdk.errors import ModelFileError, UnknownModel, UnsafeModel
+from llmsdk_providers.local.thinking import switch
 
 POCKET = "pocket"
 POCKET_FOLDER = Path(__file__).parent / POCKET
@@ -56,6 +57,11 @@ class ModelFolder:
     def takes_tools(self) -> bool:
         """A chat template tells the model of tools. Whether it writes calls in a form that can be read shows later."""
         return _TOOLS.search(self.template) is not None
+
+    @property
+    def has_switch(self) -> bool:
+        """A chat template lets the model think, or not."""
+        return switch(self.template) is not None
 
     @property
     def ends(self) -> list[Any]:

@@ -53,8 +53,15 @@ class Generation:
         self._plan = plan
         self._texts = texts
         self._mailbox = mailbox
-        self._writer = Writer(Detokenizer(texts.codec, plan.prompt.context), plan.stop, index=plan.index)
+        self._writer = Writer(
+            Detokenizer(texts.codec, plan.prompt.context), plan.stop, thinking=plan.prompt.thinking, index=plan.index
+        )
         self._out: list[Delivery] = []
+
+    @property
+    def thoughtful(self) -> int:
+        """Of these, tokens of thoughts."""
+        return self._writer.thoughtful
 
     def begin(self, model: Model) -> None:
         """Check that the model can run it.
@@ -89,8 +96,7 @@ class Generation:
             return self._finish("stop", "eos")
         if self._matcher is not None:
             self._matcher.consume(token)
-        delta = self._writer.push(token, self._logprob(token, logits))
-        events = () if delta is None else (delta,)
+        events = self._writer.push(token, self._logprob(token, logits))
         if self._writer.stopped is not None:
             return self._finish("stop", "stop_string", *events)
         if self._matcher is not None and self._matcher.ended:
@@ -126,8 +132,7 @@ class Generation:
         return TokenLogprob(piece(token), chosen, tuple((piece(other), chance) for other, chance in best))
 
     def _finish(self, reason: FinishReason, raw_reason: str, *events: Event) -> None:
-        last = self._writer.finish()
-        self._end(*events, *(() if last is None else (last,)), Finish(reason, raw_reason, self._plan.index))
+        self._end(*events, *self._writer.finish(), Finish(reason, raw_reason, self._plan.index))
 
     def _end(self, *deliveries: Delivery) -> None:
         if not self.over:

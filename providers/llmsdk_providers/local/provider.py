@@ -79,7 +79,9 @@ class Local(Verbs):
             schema="strict" if installed() else "none",
             logprobs=MAX_LOGPROBS,
             tools=folder is not None and folder.takes_tools,
-            options=OPTIONS | {"tool_choice"} if installed() else OPTIONS,
+            options=OPTIONS.union(
+                {"tool_choice"} if installed() else (), {"reasoning"} if folder is None or folder.has_switch else ()
+            ),
             context=None if folder is None else self._window(folder),
         )
 
@@ -122,9 +124,12 @@ class Local(Verbs):
         sampling = _checked(request)
         reply = None if request.schema is None else translated(request.schema)
         model, engine = await self._open(request.model, io, "chat")
+        _check_switch(request, model.folder())
         prompt = await io.run(partial(model.texts().prompt, request))
         form = model.texts().calls() if request.tools else None
         rules = reply if form is None else held(form, request.tools, request.tool_choice, reply)
+        if rules is not None and prompt.thinking is not None and request.reasoning is not False:
+            rules = prompt.thinking.before(rules)
         grammar = None if rules is None else await io.run(lambda: model.grammars().compiled(rules.grammar))
         room = self._room(model, prompt)
         wanted = request.max_tokens or self.settings.max_tokens
@@ -156,6 +161,7 @@ class Local(Verbs):
             raise InputError("there must be candidates, and none of them empty", argument="candidates")
         model, engine = await self._open(request.model, io, "score")
         texts = model.texts()
+        request = replace(request, reasoning=False)  # the candidates are answers, and no thoughts
         prompt = await io.run(partial(texts.prompt, request))
         rows = await io.run(lambda: [texts.candidate(prompt, request, text) for text in candidates])
         self._room(model, prompt, max(map(len, rows)))
@@ -233,7 +239,9 @@ async def _delivered(
         for item in await io.wait(mailbox.take()):
             if isinstance(item, LLMError | Finish):
                 left -= 1
-                yield _usage(prompt, sum(work.tokens for work in works), cached=works[0].cached)
+                thoughtful = sum(work.thoughtful for work in works) if prompt.thinking is not None else None
+                written = sum(work.tokens for work in works)
+                yield _usage(prompt, written, cached=works[0].cached, thoughtful=thoughtful)
             if isinstance(item, LLMError):
                 raise item
             yield item
@@ -250,10 +258,12 @@ def _checked(request: Request) -> Sampling:
     asked = {
         "tools": raw if request.tools else forced,  # a raw prompt has no place for them
         "suffix": request.suffix is not None,
-        "reasoning": request.reasoning is not None,
         "media": any(isinstance(part, Media) for message in request.messages for part in message.parts),
         "extra": bool(request.extra_body or request.extra_headers),
     }
+    if not isinstance(request.reasoning, bool | None):
+        hint = "Pass True or False."
+        raise Unsupported("a local model thinks or does not, and knows no effort", capability="reasoning", hint=hint)
     for capability, wanted in asked.items():
         if wanted:
             raise Unsupported(f"local models do not support {capability} yet", capability=capability)
@@ -269,6 +279,22 @@ def _checked(request: Request) -> Sampling:
         hint = f"It must be between 0 and {MAX_LOGPROBS}."
         raise InputError(f"logprobs = {request.logprobs} is out of range", argument="logprobs", hint=hint)
     return Sampling.of(request)
+
+
+def _check_switch(request: Request, folder: ModelFolder | None) -> None:
+    """Check that the model can be told to think, or not to. A raw prompt is continued as it is.
+
+    Raises:
+        Unsupported: its chat template has no switch for that.
+    """
+    if request.reasoning and isinstance(request.input, str):
+        raise Unsupported("a raw prompt has no thoughts", capability="reasoning", hint="Use chat().")
+    if request.reasoning is None or isinstance(request.input, str):
+        return
+    if folder is None or not folder.has_switch:
+        hint = "Leave reasoning out: the model thinks or not as it was made to."
+        message = f"the chat template of {request.model!r} has no switch for thinking"
+        raise Unsupported(message, capability="reasoning", hint=hint)
 
 
 def _at_least_one(name: str, value: int | None) -> None:
@@ -293,5 +319,7 @@ def _branch(plan: Plan, index: int) -> Plan:
     return replace(plan, index=index, sampling=replace(plan.sampling, seed=None if seed is None else seed + index))
 
 
-def _usage(prompt: Prompt, written: int, *, read: int = 0, cached: int | None = None) -> Usage:
-    return Usage(input_tokens=len(prompt.ids) + read, output_tokens=written, cached_input_tokens=cached, source="local")
+def _usage(
+    prompt: Prompt, written: int, *, read: int = 0, cached: int | None = None, thoughtful: int | None = None
+) -> Usage:
+    return Usage(len(prompt.ids) + read, written, cached, reasoning_tokens=thoughtful, source="local")

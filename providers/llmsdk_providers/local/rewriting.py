@@ -100,9 +100,7 @@ class Rewriting(Errand):
         self.tokens += 1
         if token in self._ends:
             return self._finish("stop", "eos")
-        delta = self._writer.push(token)
-        if delta is not None:
-            self._out.append(delta)
+        self._out.extend(self._writer.push(token))
         if self._writer.stopped is not None:
             return self._finish("stop", "stop_string")
         if self.tokens >= self.limit:
@@ -110,8 +108,7 @@ class Rewriting(Errand):
         return None
 
     def _finish(self, reason: FinishReason, raw_reason: str) -> None:
-        last = self._writer.finish()
-        self._end(*(() if last is None else (last,)), Finish(reason, raw_reason))
+        self._end(*self._writer.finish(), Finish(reason, raw_reason))
 
 
 def check_ids(ids: Sequence[int], embeddings: int) -> None:

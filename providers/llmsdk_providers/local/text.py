@@ -17,10 +17,11 @@ from threading import Lock
 from typing import Any
 
 from llmsdk.errors import InputError, TemplateError, Unsupported
-from llmsdk.types import Message, Request, Tool
-from llmsdk_providers.local.calls import PROBE, CallForm, described, learned, probe, turns
+from llmsdk.types import Request, Tool
+from llmsdk_providers.local.calls import PROBE, THOUGHTS, CallForm, described, learned, probe, turns
 from llmsdk_providers.local.detokenizer import Codec, Detokenizer
 from llmsdk_providers.local.guard import stopped_after
+from llmsdk_providers.local.thinking import Thinking, marks, switch
 
 _REPLY = "reply-goes-here"
 PATIENCE = 1.0
@@ -38,13 +39,18 @@ class Prompt:
     """What closes a whole reply."""
     stop_ids: frozenset[int]
     """Ids that end the reply."""
+    thinking: Thinking | None = None
+    """How the reply begins, where the model may think."""
 
 
 class Texts:
     """The tokenizer of one model with what the model's files say about it. Safe to use from any thread."""
 
     def __init__(self, tokenizer: Any, name: str, ends: Sequence[Any]) -> None:
-        self.codec = Codec(tokenizer)
+        self._template = _template_text(tokenizer.chat_template)
+        self._switch = switch(self._template)
+        self._marks = marks(self._template, _spellings(tokenizer, lambda token: True))
+        self.codec = Codec(tokenizer, () if self._marks is None else (self._marks.begin, self._marks.end))
         self.tokenizer = self._tokenizer = tokenizer
         self._name = name
         self._lock = Lock()
@@ -52,7 +58,6 @@ class Texts:
         # The first encoding also settles the tokenizer's own state, which no two threads may do at once.
         self._letter: list[int] = tokenizer.encode("a", add_special_tokens=False)
         self._without_control: Any = None
-        self._template = _template_text(tokenizer.chat_template)
         self._special = _spellings(tokenizer, lambda token: token.special)
         self._control = self._special | _spellings(
             tokenizer, lambda token: token.content in self._template and not token.content.isspace()
@@ -75,20 +80,24 @@ class Texts:
         if isinstance(request.input, str):
             ids = tuple(self._raw(request.input))
             return Prompt(ids, ids, (), self._ends)
-        ids = tuple(self._encode(self._rendered(request.input, request.tools)))
+        rendered = self._rendered(request)
+        ids = tuple(self._encode(rendered))
         if not ids:
             raise TemplateError(f"the chat template of {self._name!r} renders nothing")
         stop_ids = self._ends if self._end_of_turn is None else self._ends | {self._end_of_turn}
-        context = ids if request.input[-1].role == "assistant" else ()
+        continued = request.input[-1].role == "assistant"
         end = () if self._end_of_turn is None else (self._end_of_turn,)
-        return Prompt(ids, context, end, stop_ids)
+        thinking = None
+        if self._marks is not None and not continued:
+            thinking = Thinking(self._marks, self._marks.opened("".join(text for text, _ in rendered)))
+        return Prompt(ids, ids if continued else (), end, stop_ids, thinking)
 
     def candidate(self, prompt: Prompt, request: Request, text: str) -> tuple[int, ...]:
         """The ids of ``text`` as the reply to ``prompt``, with what closes it."""
         if isinstance(request.input, str):
             whole = self._raw(request.input + text)
         else:
-            whole = self._encode([*self._rendered(request.input, request.tools), (text, True)])
+            whole = self._encode([*self._rendered(request), (text, True)])
         size = len(prompt.ids)
         ids = whole[size:] if tuple(whole[:size]) == prompt.ids else self._inside(text)
         if not ids:
@@ -155,16 +164,21 @@ class Texts:
         except TemplateError:
             return None
         same = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(before))
-        return learned(after[same:], self._special)
+        call = after[same:]
+        if self._marks is not None:  # some templates write thoughts of nothing before the last reply
+            thought, end, rest = call.partition(self._marks.end)
+            call = rest if end and PROBE not in thought else call
+        return learned(call, self._special)
 
-    def _rendered(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[tuple[str, bool]]:
+    def _rendered(self, request: Request) -> list[tuple[str, bool]]:
         """The conversation as stretches of text, each with whether it is to be read without control tokens."""
+        messages, tools = request.messages, request.tools
         if not self._template:
             hint = "complete() still works: it continues a raw prompt. Or put a chat_template.jinja into the folder."
             raise TemplateError(f"{self._name!r} has no chat template", hint=hint)
         if tools or any(message.tool_calls or message.role == "tool" for message in messages):
             self.calls()
-        said, known = list(turns(messages)), described(tools)
+        said, known = list(turns(messages, thoughts=THOUGHTS in self._template)), described(tools)
         contents = list(_strings([said, known]))
         for content in contents:
             check_unicode(content)
@@ -177,11 +191,19 @@ class Texts:
         for turn, own in zip(marked, said, strict=True):
             if own["role"] == "assistant":
                 turn["content"] = broken(own["content"], self._special)
-        text = self._render(marked, [_replaced(tool, broken, self._control) for tool in known])
+        thinks = {self._switch: bool(request.reasoning)} if self._switch and request.reasoning is not None else {}
+        text = self._render(marked, [_replaced(tool, broken, self._control) for tool in known], **thinks)
+        if request.reasoning is False and self._marks is not None and self._marks.opened(text):
+            text += f"\n{self._marks.end}\n\n"
         return _stretches(text, mark, self._control) if mark in text else [(text, False)]
 
     def _render(
-        self, conversation: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None, *, ends: bool = False
+        self,
+        conversation: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None = None,
+        *,
+        ends: bool = False,
+        **variables: bool,
     ) -> str:
         continued = not ends and conversation[-1]["role"] == "assistant"
         try:
@@ -192,6 +214,7 @@ class Texts:
                     tokenize=False,
                     add_generation_prompt=not continued and not ends,
                     continue_final_message=continued,
+                    **variables,
                 )
         except Exception as error:  # a template is a program of strangers: it may raise anything
             what = " ".join(str(error).split()) or type(error).__name__

@@ -1,12 +1,16 @@
-"""From the tokens of one sequence to the deltas that its caller gets: stop strings held back, logprobs attached."""
+"""From the tokens of one sequence to the deltas that its caller gets: thoughts told apart, stop strings held back,
+logprobs attached."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
 
-from llmsdk.types import TextDelta, TokenLogprob
+from llmsdk.types import ReasoningDelta, TextDelta, TokenLogprob
 from llmsdk_providers.local.detokenizer import Detokenizer
+from llmsdk_providers.local.thinking import STATE, Thinking, Thoughts
+
+Delta = TextDelta | ReasoningDelta
 
 
 class Stops:
@@ -45,42 +49,57 @@ class Stops:
 
 
 class Writer:
-    """Takes tokens and gives deltas. ``stopped`` is the stop string that ended the text, if one did."""
+    """Takes tokens and gives deltas. Stop strings and logprobs are of the answer, not of what was thought before."""
 
-    def __init__(self, detokenizer: Detokenizer, stops: Sequence[str], *, index: int = 0) -> None:
+    def __init__(
+        self, detokenizer: Detokenizer, stops: Sequence[str], *, thinking: Thinking | None = None, index: int = 0
+    ) -> None:
+        self.thoughtful = 0
+        """Tokens of thoughts, with the marks around them."""
         self._detokenizer = detokenizer
+        self._thoughts = Thoughts(thinking)
         self._stops = Stops(stops)
         self._index = index
+        self._tokens = 0
         self._length = 0
         self._given = 0
         self._pending: deque[tuple[int, TokenLogprob]] = deque()
 
     @property
     def stopped(self) -> str | None:
+        """The stop string that ended the text, if one did."""
         return self._stops.found
 
-    def push(self, token: int, logprob: TokenLogprob | None = None) -> TextDelta | None:
-        """The next delta, or ``None`` while nothing is certain."""
+    def push(self, token: int, logprob: TokenLogprob | None = None) -> list[Delta]:
+        """The next deltas; none while nothing is certain."""
         if logprob is not None:
-            self._pending.append((self._length, logprob))
-        text = self._detokenizer.push(token)
-        self._length += len(text)
-        return self._delta(self._stops.push(text), last=False)
+            self._pending.append((self._length + self._thoughts.waiting, logprob))
+        self._tokens += 1
+        thought, answer = self._thoughts.push(self._detokenizer.push(token))
+        if self._thoughts.inside:
+            self.thoughtful = self._tokens
+            self._pending.clear()
+        self._length += len(answer)
+        return self._deltas(thought, self._stops.push(answer))
 
-    def finish(self) -> TextDelta | None:
+    def finish(self) -> list[Delta]:
         """What was held back, when no more tokens come."""
         if self.stopped is not None:
-            return None
-        text = self._stops.push(self._detokenizer.finish())
+            return []
+        thought, answer = self._thoughts.push(self._detokenizer.finish())
+        held_thought, held_answer = self._thoughts.finish()
+        text = self._stops.push(answer + held_answer)
         if self.stopped is None:
             text += self._stops.finish()
-        return self._delta(text, last=True)
+        return self._deltas(thought + held_thought, text, last=self.stopped is None)
 
-    def _delta(self, text: str, *, last: bool) -> TextDelta | None:
-        """A delta with the logprobs of the tokens that begin in its text or before."""
+    def _deltas(self, thought: str, text: str, *, last: bool = False) -> list[Delta]:
+        """Deltas, that of the text with the logprobs of the tokens that begin in it or before."""
+        found: list[Delta] = [ReasoningDelta(thought, self._index, {STATE: True})] if thought else []
         self._given += len(text)
-        whole = last and self.stopped is None
         logprobs = []
-        while self._pending and (whole or self._pending[0][0] < self._given):
+        while self._pending and (last or self._pending[0][0] < self._given):
             logprobs.append(self._pending.popleft()[1])
-        return TextDelta(text, self._index, tuple(logprobs)) if text or logprobs else None
+        if text or logprobs:
+            found.append(TextDelta(text, self._index, tuple(logprobs)))
+        return found

@@ -7,6 +7,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,13 @@ SHAPES: dict[str, dict[str, Any]] = {
 # --- models -------------------------------------------------------------------------------------------------------
 
 
-def make_tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> int:
-    """Write a byte-level tokenizer with its own control tokens. Says how many tokens it has."""
+def make_tokenizer(
+    folder: Path, *, template: str | None = TEMPLATE, words: Sequence[str] = (), control: bool = False
+) -> int:
+    """Write a byte-level tokenizer with its own control tokens. Says how many tokens it has.
+
+    ``words`` are tokens besides, control tokens too if ``control``.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
@@ -61,6 +67,7 @@ def make_tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> int:
     made.train_from_iterator(
         CORPUS, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
     )
+    made.add_tokens([AddedToken(word, special=control, normalized=False) for word in words])
     made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIAL])
     made.save(str(folder / "tokenizer.json"))
     config: dict[str, Any] = {
@@ -76,14 +83,21 @@ def make_tokenizer(folder: Path, *, template: str | None = TEMPLATE) -> int:
 
 
 def make_model(
-    folder: Path, kind: str = "llama", *, seed: int = 0, template: str | None = TEMPLATE, **changes: Any
+    folder: Path,
+    kind: str = "llama",
+    *,
+    seed: int = 0,
+    template: str | None = TEMPLATE,
+    words: Sequence[str] = (),
+    control: bool = False,
+    **changes: Any,
 ) -> Path:
     """A folder with an untied random model whose greedy text is not one repeated token."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     folder.mkdir(parents=True, exist_ok=True)
-    size = make_tokenizer(folder, template=template)
+    size = make_tokenizer(folder, template=template, words=words, control=control)
     torch.manual_seed(seed)
     ends = {"bos_token_id": size - 5, "eos_token_id": size - 4, "pad_token_id": None}
     config = AutoConfig.for_model(
@@ -97,6 +111,33 @@ def make_model(
             elif "norm" in name or name.endswith("bias"):
                 weight += 0.1 * torch.randn_like(weight)
     model.save_pretrained(folder)
+    return folder
+
+
+def make_talker(folder: Path, script: Sequence[str], **how: Any) -> Path:
+    """A model that replies to every conversation with the same, in which no token comes twice: each calls for the next.
+
+    ``how`` is as for ``make_model``.
+    """
+    from transformers import AutoTokenizer
+
+    make_model(folder, max_position_embeddings=1024, **how)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    conversation = [{"role": "user", "content": "a"}]
+    prompt = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_dict=False)
+    chain = [prompt[-1], *(token for part in script for token in tokenizer.encode(part, add_special_tokens=False))]
+    assert len({*chain}) == len(chain), tokenizer.convert_ids_to_tokens(chain)
+
+    def change(weights: dict[str, Any]) -> None:
+        for name, weight in weights.items():
+            if "o_proj" in name or "down_proj" in name or "lm_head" in name:
+                weight.zero_()
+            elif "norm" in name:
+                weight.fill_(1)
+        for token, following in pairwise(chain):
+            weights["lm_head.weight"][following] = weights["model.embed_tokens.weight"][token]
+
+    poison(folder, change)
     return folder
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from llmsdk.types import TextDelta, TokenLogprob
 from llmsdk_providers.local.detokenizer import Detokenizer
-from llmsdk_providers.local.writer import Stops, Writer
+from llmsdk_providers.local.writer import Delta, Stops, Writer
 
 LETTERS = st.text("ab你", max_size=12)
 STOPS = st.lists(st.text("ab你", min_size=1, max_size=4), max_size=3)
@@ -86,12 +86,12 @@ class Words:
 def written(words: Sequence[bytes | str], stops: Sequence[str] = ()) -> list[TextDelta]:
     codec: Any = Words(*words)
     writer = Writer(Detokenizer(codec), stops, index=3)
-    deltas: list[TextDelta | None] = []
+    deltas: list[Delta] = []
     for token in range(len(words)):
-        deltas.append(writer.push(token, TokenLogprob(str(token), -1.0)))
+        deltas += writer.push(token, TokenLogprob(str(token), -1.0))
         if writer.stopped is not None:
             break
-    return [delta for delta in [*deltas, writer.finish()] if delta is not None]
+    return [delta for delta in [*deltas, *writer.finish()] if isinstance(delta, TextDelta)]
 
 
 def tokens(deltas: Sequence[TextDelta]) -> list[tuple[str, list[str]]]:
