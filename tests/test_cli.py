@@ -510,6 +510,28 @@ def test_doctor_shows_where_values_come_from_and_no_secret(
     assert "typer" in rows["[cli]"]
 
 
+def test_doctor_shows_what_has_no_default(capsys: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (place / "any.toml").write_text(
+        '[cache]\non = true\nmegabytes = 8\n[ledger]\npath = "usage.db"\n[limits.openai]\nrpm = 7\n'
+        '[budget]\nusd = 5\nper = "day"\ntags = { acme = { tokens = 9 } }\n'
+    )
+    _, out, _ = say(capsys, "doctor", "--config", "any.toml")
+    told = [" ".join(line.split()) for line in out.splitlines()]
+    assert "cache.on True any.toml:2" in told
+    assert "cache.megabytes 8.0 any.toml:3" in told
+    assert any(re.fullmatch(r"ledger\.path .*usage\.db any\.toml:5", line) for line in told)
+    assert "limits.openai.rpm 7 any.toml:7" in told
+    assert "limits.openai.tpm" not in out
+    assert "budget Budget(usd=5, per='day') any.toml:9" in told
+    assert "budget Budget(tokens=9, tag='acme') any.toml:11" in told
+
+
+def test_the_package_runs_as_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "llmsdk", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("llmsdk 0.")
+
+
 def test_doctor_says_what_is_broken(capsys: Any, place: Path) -> None:
     (place / "any.toml").write_text("[retry]\natempts = 3")
     code, out, _ = say(capsys, "doctor", "--config", "any.toml")

@@ -67,7 +67,7 @@ FOR_TYPES = {
     "pipeline": "accounting cache limits provider results pipeline.*",
     "core": "config registry",
 }
-FREE = ("llmsdk.testing", "llmsdk.cli")
+FREE = ("llmsdk.testing", "llmsdk.cli", "llmsdk.__main__")
 """Right of the client: they may import anything, and nobody imports them."""
 FACE = "llmsdk"
 """The package itself: lazy re-exports, which nobody inside goes through."""

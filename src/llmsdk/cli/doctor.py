@@ -127,11 +127,31 @@ def _settings(config: Any) -> Iterator[Row]:
         for key in getattr(values, "_fields", None) or values.__slots__:
             dotted = f"{section}.{key}"
             yield dotted, str(getattr(values, key)), _source(config, dotted) or "default"
+    yield from _unless_default(config)
     for name, table in config.providers.items():
         for key, value in table.items():
             if key != "api_key":
                 dotted = f"providers.{name}.{key}"
                 yield escape(dotted), escape(shown(key, value)), _source(config, dotted)
+
+
+def _unless_default(config: Any) -> Iterator[Row]:
+    """Settings that mean nothing until somebody sets them."""
+    cache, limits = config.cache, config.limits.items()
+    values = {
+        **{f"cache.{key}": getattr(cache, key) for key in ("on", "ttl", "sampled", "namespace")},
+        "cache.path": config.cache_file,
+        "cache.megabytes": config.cache_room / 2**20,
+        **{f"limits.{name}.{key}": value for name, table in limits for key, value in table._asdict().items()},
+        "ledger.path": config.ledger,
+    }
+    for dotted, value in values.items():
+        if dotted in config.sources:
+            yield escape(dotted), escape(printable(str(value))), _source(config, dotted)
+    for budget in config.budgets:
+        set_by = ("budget.tags",) if budget.tag is not None else ("budget.usd", "budget.tokens", "budget.requests")
+        source = next((_source(config, key) for key in set_by if key in config.sources), "")
+        yield "budget", escape(printable(repr(budget))), source
 
 
 def _source(config: Any, key: str) -> str:
