@@ -384,7 +384,7 @@ class Client(_Base):
         With ``output=`` (a pydantic model, or any type that pydantic knows) the reply is bound to its JSON schema and
         ``result.value`` is of that type. A list of str, or of lists, is many conversations and gives a ``Batch``.
         """
-        system = options.get("system")
+        system = options.pop("system", None)  # to the task it belongs, not to how it is run
         tools, steps = options.get("tools", ()), options.get("steps", 1)
         make = tasks.chat.opening(system=system, output=output, tools=tools, steps=steps, awaits=False)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)
@@ -691,7 +691,7 @@ class AsyncClient(_Base):
         With ``output=`` (a pydantic model, or any type that pydantic knows) the reply is bound to its JSON schema and
         ``result.value`` is of that type. A list of str, or of lists, is many conversations and gives a ``Batch``.
         """
-        system = options.get("system")
+        system = options.pop("system", None)  # to the task it belongs, not to how it is run
         tools, steps = options.get("tools", ()), options.get("steps", 1)
         make = tasks.chat.opening(system=system, output=output, tools=tools, steps=steps)
         return self._ask("chat", make, messages, _many_conversations(messages), stream, options)

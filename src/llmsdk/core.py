@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from llmsdk import health
 from llmsdk import options as opts
@@ -55,6 +55,10 @@ NOT_FOR: Mapping[str, Set[str]] = {"complete": frozenset(), "chat": frozenset({"
 """Options that mean nothing to a verb; ``MANY_TEXTS`` to any other."""
 SHARING = 1000
 """Sets of members that are remembered."""
+PLANS = 100
+"""Sets of keywords whose plan is remembered."""
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of keywords whose value tells all about them."""
 NAMED = 4
 """Providers that a hint names."""
 
@@ -131,6 +135,15 @@ class Shared:
                 yield Member(label, provider, model, self.health(provider, label), load, self.limiter(provider, label))
 
 
+class Turn(NamedTuple):
+    """How one of the models is asked, if it is its turn."""
+
+    target: Target
+    fields: Mapping[str, Any]
+    """Of a request."""
+    settings: opts.CallSettings
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The keywords of a call, checked: which models are asked, and how. A batch has one for all of its items."""
@@ -139,10 +152,24 @@ class Plan:
     targets: Sequence[Target]
     fields: opts.Fields
     settings: opts.CallSettings
+    turns: Sequence[Turn] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turns", tuple(map(self._turn, range(len(self.targets)))))
 
     def item(self, number: int) -> Plan:
         """The same for one item of a batch, which has an idempotency key of its own."""
-        return replace(self, fields=_keyed(self.fields, f".{number}"))
+        fields = _keyed(self.fields, f".{number}")
+        return self if fields is self.fields else replace(self, fields=fields)
+
+    def _turn(self, number: int) -> Turn:
+        """The caller's keywords over those of an alias."""
+        target = self.targets[number]
+        fields = _keyed(self.fields, f"/{number}") if number else self.fields  # another model is asked something else
+        unfit = {"echo"} if self.verb in ("complete", "chat") else MANY_TEXTS
+        chosen = {**opts.checked(target.options), **fields}
+        fitting = opts.flat({name: value for name, value in chosen.items() if name not in unfit})
+        return Turn(target, fitting, opts.of_alias(self.settings, target.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +184,8 @@ class Core:
     bridge: Callable[[Bound], Bound] | None = None
     """How this face reaches a provider that is bound to a loop of its own."""
     handler: Handler = PIPELINE
+    plans: dict[Any, Plan] = field(default_factory=dict, repr=False, compare=False)
+    """Of the latest calls: those of one program differ in their texts, and hardly ever in their keywords."""
 
     @classmethod
     def build(
@@ -206,12 +235,12 @@ class Core:
         if given.get("model") is not None:
             self.shared.registry.resolve(given["model"])
         settings, defaults = opts.call_settings(given, self.settings), {**self.defaults, **given}
-        return replace(self, settings=settings, defaults=defaults, fields=fields)
+        return replace(self, settings=settings, defaults=defaults, fields=fields, plans={})
 
     # --- lines ------------------------------------------------------------------------------------------------
 
     def plan(self, verb: str, given: Mapping[str, Any]) -> Plan:
-        """Check the keywords of a call.
+        """Check the keywords of a call, once where they are the same.
 
         Raises:
             ClientClosed: the client is closed.
@@ -220,6 +249,17 @@ class Core:
             ConfigError: no model is named anywhere.
         """
         self._check_open()
+        if entered() or "idempotency_key" in given or not PLAIN.issuperset(map(type, given.values())):
+            return self._plan(verb, given)
+        same = (verb, *given, *given.values(), *map(type, given.values()))  # 1, 1.0 and True are equal
+        plan = self.plans.get(same)
+        if plan is None:
+            if len(self.plans) >= PLANS:
+                self.plans.clear()
+            plan = self.plans[same] = self._plan(verb, given)
+        return plan
+
+    def _plan(self, verb: str, given: Mapping[str, Any]) -> Plan:
         opts.check_names(given, opts.CHATTED if verb == "chat" else opts.ASKED, verb)
         fields = {**self.fields, **opts.checked(given)}
         if odd := given.keys() & NOT_FOR.get(verb, MANY_TEXTS):
@@ -240,16 +280,13 @@ class Core:
         """One line for each model to try, in order, made when it is needed; they share one list of attempts."""
         self._check_open()  # a batch may have been under way when it was closed
         attempts: list[Attempt] = []
-        return [partial(self._line, plan, number, io, attempts) for number in range(len(plan.targets))]
+        return [partial(self._line, turn, io, attempts) for turn in plan.turns]
 
-    def _line(self, plan: Plan, number: int, io: IO, attempts: list[Attempt]) -> Line:
-        target, settings = plan.targets[number], plan.settings
-        fields = _keyed(plan.fields, f"/{number}") if number else plan.fields  # another model is asked something else
-        provider, *others = self.shared.registry.providers(target.provider_name)
-        members = self.shared.members(target) if others or target.spread else None
-        unfit = {"echo"} if plan.verb in ("complete", "chat") else MANY_TEXTS
-        chosen = {**opts.checked(target.options), **fields}
-        settings = opts.of_alias(settings, target.options)
+    def _line(self, turn: Turn, io: IO, attempts: list[Attempt]) -> Line:
+        target, fields, settings = turn
+        providers = self.shared.registry.providers(target.provider_name)
+        provider = providers[0]
+        members = self.shared.members(target) if len(providers) > 1 or target.spread else None
         return Line(
             provider=provider,
             model=target.model,
@@ -257,7 +294,7 @@ class Core:
             handler=self.handler,
             ledger=self.shared.ledger,
             settings=settings,
-            fields=opts.flat({name: value for name, value in chosen.items() if name not in unfit}),
+            fields=fields,
             who_has=self._who_has,
             bridge=self.bridge if provider.loop_bound or members else None,
             tracer=self.shared.tracer,

@@ -103,22 +103,31 @@ class Reply:
         return self
 
     async def chunks(self) -> AsyncGenerator[bytes]:
+        if self._decoder is None:
+            while data := await self._more():
+                yield data
+            return
         failure: LLMError | None = None
-        unpack = self._decoder
         try:
             while data := await self._body.more():
-                if unpack is None:
-                    yield data
-                    continue
-                for piece in unpack.feed(data):
+                for piece in self._decoder.feed(data):
                     yield piece
-            if unpack is not None:
-                unpack.finish()
+            self._decoder.finish()
         except Exception as error:  # noqa: BLE001 - whatever the library raises, its types must not get out
             failure = self._fail(error)
         if failure is not None:
             await self.aclose()
             raise failure
+
+    async def _more(self) -> bytes:
+        """What comes next over the wire; empty at the end."""
+        failure: LLMError
+        try:
+            return await self._body.more()
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = self._fail(error)
+        await self.aclose()
+        raise failure
 
     async def read(self, limit: int = MAX_BODY) -> bytes:
         announced = self.headers.get("content-length", "")
@@ -126,13 +135,20 @@ class Reply:
             await self._too_large(limit)
         parts: list[bytes] = []
         size = 0
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                parts.append(chunk)
-                size += len(chunk)
-                if size > limit:
-                    parts.clear()  # which a traceback would keep
-                    await self._too_large(limit)
+        if self._decoder is None:
+            while size <= limit and (data := await self._more()):
+                parts.append(data)
+                size += len(data)
+        else:
+            async with aclosing(self.chunks()) as chunks:
+                async for data in chunks:
+                    parts.append(data)
+                    size += len(data)
+                    if size > limit:
+                        break
+        if size > limit:
+            parts.clear()  # which a traceback would keep
+            await self._too_large(limit)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _too_large(self, limit: int) -> NoReturn:

@@ -101,7 +101,7 @@ def _head(data: bytes) -> Head:
             if values := [value.strip() for other, value in fields if other.lower() == name]:
                 headers[name] = ", ".join(values)
     code = int(status[2])
-    keeps = status[1] == "1" and "close" not in _words(headers.get("connection"))
+    keeps = status[1] == "1" and not ("connection" in headers and "close" in _words(headers["connection"]))
     if "transfer-encoding" in headers and "content-length" in headers:
         keeps = False  # two lengths are how one reply is smuggled into another: the chunks hold, and nothing follows
     return Head(code, headers, _framing(code, headers, data), keeps)
@@ -121,14 +121,14 @@ def _framing(status: int, headers: Mapping[str, str], data: bytes) -> Framing:
         return Chunked()
     if (length := headers.get("content-length")) is None:
         return Endless()
-    said = set(_words(length))
+    said = {length} if length.isdigit() else set(_words(length))
     size = said.pop() if len(said) == 1 else ""
     if not (size.isascii() and size.isdigit()) or len(size) > 15:
         raise NotHTTP(data)
     return Sized(int(size))
 
 
-def _words(value: str | None) -> list[str]:
+def _words(value: str) -> list[str]:
     return [word.strip() for word in value.lower().split(",")] if value else []
 
 
