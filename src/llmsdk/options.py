@@ -112,6 +112,8 @@ STOPS = 100
 """Texts at which a reply may be stopped."""
 HOST = ("api_key", "base_url", "http_client")
 """Where the client's own provider is."""
+_SECRET = frozenset({*HOST, "extra"})
+"""What may hold secrets."""
 ALIAS = frozenset({"hedge", "restart"})
 """Settings of a call that an alias may have."""
 CALL = ALIAS | {
@@ -296,6 +298,8 @@ def request_fields(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def hide(options: Any) -> None:
     """Put what is secret among a caller's keywords into forms that no traceback shows with its local variables."""
+    if _SECRET.isdisjoint(options):
+        return
     for name in HOST:
         if name in options:
             options[name] = kept(options[name], name)
@@ -421,6 +425,8 @@ def text(argument: str, value: Any, *, empty: bool = False, blank: bool = True) 
 
 
 def _encodable(argument: str, value: str) -> None:
+    if value.isascii():
+        return
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -143,7 +143,7 @@ class Reply:
     @property
     def reasons(self) -> list[FinishReason]:
         """Why each choice ended, in order."""
-        finishes = (self._choices[index].finish for index in sorted(self._choices))
+        finishes = [self._choices[index].finish for index in sorted(self._choices)]
         return [finish.reason if finish else "other" for finish in finishes]
 
     def complete(self, n: int) -> bool:
@@ -176,7 +176,7 @@ class Reply:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        return tuple(_read(self._choices[index]) for index in sorted(self._choices))
+        return tuple([_read(self._choices[index]) for index in sorted(self._choices)])
 
 
 def _read(choice: _Choice) -> Choice:

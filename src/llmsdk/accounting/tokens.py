@@ -115,7 +115,7 @@ def bound(request: Request, output: int) -> Usage:
     if isinstance(request.input, str):
         prompt = _bytes(request.input)
     else:
-        prompt = sum(_message_bound(message) for message in request.input)
+        prompt = sum([_message_bound(message) for message in request.input])
     if request.tools or request.schema is not None:
         prompt += sum(_bytes(text) for text in _rendered(request))
     return Usage(prompt, (output if request.max_tokens is None else request.max_tokens) * request.n, source="estimate")

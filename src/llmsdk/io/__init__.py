@@ -115,24 +115,30 @@ class Clock:
     """The latest wait, and which limit bounds it."""
     heard: Callable[[Mapping[str, str]], None] | None = None
     """Called with the headers of every reply as soon as its head is there, whatever its status."""
+    over: tuple[float | None, str] = (None, "")
+    """When all of it must end, whatever it waits for, and which limit that is."""
 
     def __post_init__(self) -> None:
         self.started = self.now()
+        self._bound()
+
+    def _bound(self) -> None:
+        self.over = (None, "") if self.deadline is None else (self.deadline, "deadline")
+        if self.timeouts.total is not None:
+            self.over = _nearer(self.over, self.started + self.timeouts.total, "total")
 
     def ends(self, wait: Literal["connect", "send", "receive"]) -> tuple[float | None, str]:
         """When a wait that begins now must end (``None``: never), and which limit that is."""
-        limits, end, name = self.timeouts, self.deadline, "deadline"
-        if limits.total is not None:
-            end, name = _nearer(end, name, self.started + limits.total, "total")
+        limits = self.timeouts
         if wait == "connect" and limits.connect is not None:
             began = self.now() if self.connecting is None else self.connecting
-            end, name = _nearer(end, name, began + limits.connect, "connect")
-        elif wait == "receive" and self.stream:
+            return _nearer(self.over, began + limits.connect, "connect")
+        if wait == "receive" and self.stream:
             if not self.content and limits.first_token is not None:
-                end, name = _nearer(end, name, self.started + limits.first_token, "first_token")
-            elif self.content and limits.idle is not None:
-                end, name = _nearer(end, name, self.now() + limits.idle, "idle")
-        return (None, "") if end is None else (end, name)
+                return _nearer(self.over, self.started + limits.first_token, "first_token")
+            if self.content and limits.idle is not None:
+                return _nearer(self.over, self.now() + limits.idle, "idle")
+        return self.over
 
     def left(self, wait: Literal["connect", "send", "receive"]) -> float | None:
         """Seconds that a wait may take.
@@ -153,6 +159,7 @@ class Clock:
         """Bound what is left of the attempt."""
         end = self.now() + seconds
         self.deadline = end if self.deadline is None else min(end, self.deadline)
+        self._bound()
 
     def expired(self, wait: Literal["connect", "send", "receive"]) -> TimedOut | DeadlineExceeded:
         """The error for a wait that ran out, by the limit that ``left`` gave for it."""
@@ -165,15 +172,22 @@ class Clock:
         return TimedOut(f"no answer within the {limit} timeout, {after}", phase=limit, sent=self.sent, hint=hint)
 
 
-def _nearer(end: float | None, name: str, other: float, other_name: str) -> tuple[float, str]:
-    return (other, other_name) if end is None or other < end else (end, name)
+def _nearer(end: tuple[float | None, str], other: float, name: str) -> tuple[float | None, str]:
+    return (other, name) if end[0] is None or other < end[0] else end
+
+
+async def close(thing: object) -> None:
+    """Close an iterator, where it can be closed.
+
+    Every layer that iterates over another one closes it by name and never leaves that to the garbage collector. What
+    came to its end, or failed, is closed already: only who is left early has to see to it.
+    """
+    if (aclose := getattr(thing, "aclose", None)) is not None:
+        await aclose()
 
 
 class closing(Generic[T]):  # noqa: N801 - named like contextlib's
-    """``contextlib.aclosing`` for any iterator: closes it where it can be closed.
-
-    Every layer that iterates over another one closes it by name and never leaves that to the garbage collector.
-    """
+    """``contextlib.aclosing`` for any iterator."""
 
     __slots__ = ("_thing",)
 
@@ -184,8 +198,7 @@ class closing(Generic[T]):  # noqa: N801 - named like contextlib's
         return self._thing
 
     async def __aexit__(self, *_: object) -> None:
-        if (aclose := getattr(self._thing, "aclose", None)) is not None:
-            await aclose()
+        await close(self._thing)
 
 
 class IO(Protocol):
@@ -249,5 +262,6 @@ __all__ = [
     "Racing",
     "Timeouts",
     "TransportOptions",
+    "close",
     "closing",
 ]

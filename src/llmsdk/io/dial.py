@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from llmsdk.io import TransportOptions
-from llmsdk.io.limit import Limit, Unsent
+from llmsdk.io.limit import Limit, Unsent, looking
 from llmsdk.io.loop import is_asyncio
 from llmsdk.io.origin import Origin, Room, Stream
 from llmsdk.io.route import Address, trust
@@ -53,10 +53,11 @@ class _Way:
 class Blocking:
     """A blocking connection, whose methods never suspend."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_look", "_stream")
 
     def __init__(self, stream: SyncStream) -> None:
         self._stream = stream
+        self._look = looking(stream.get_extra_info("socket").fileno())
 
     async def read(self, limit: Limit) -> bytes:
         return self._stream.read(PIECE, limit)
@@ -68,7 +69,7 @@ class Blocking:
         return self.heard()
 
     def heard(self) -> bool:
-        return bool(self._stream.get_extra_info("is_readable"))
+        return self._look()
 
     async def aclose(self) -> None:
         self._stream.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import ssl
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from llmsdk.errors import LLMError
@@ -127,13 +128,16 @@ def _check_first(data: bytes, first: bytes) -> None:
 def readable(sock: Any) -> bool:
     """Whether a read would return at once: of an idle connection, that the peer hung up."""
     descriptor = -1 if sock is None else sock.fileno()
-    if descriptor < 0:
-        return True
+    return descriptor < 0 or looking(descriptor)()
+
+
+def looking(descriptor: int) -> Callable[[], bool]:
+    """What tells of an open socket, as often as it is asked, whether it is ``readable``."""
     if not hasattr(select, "poll"):
-        return bool(select.select([descriptor], [], [], 0)[0])
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return lambda: bool(poll.poll(0))
 
 
 def spoke(tls: Any) -> bool:
@@ -163,6 +167,7 @@ __all__ = [
     "Unsent",
     "Wait",
     "first_bytes",
+    "looking",
     "readable",
     "spoke",
 ]

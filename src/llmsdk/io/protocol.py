@@ -11,7 +11,7 @@ import socket
 import ssl
 from typing import Any, cast
 
-from llmsdk.io.limit import Broken, Limit, Unreachable, Unsent, Wait, readable
+from llmsdk.io.limit import Broken, Limit, Unreachable, Unsent, Wait, looking
 
 HELD = 1024 * 1024
 """Bytes that have come and that nobody has read, above which the peer is made to wait."""
@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._readable = looking(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         self._came.append(data)
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if self._ended or self._came or transport is None or transport.is_closing():
             return True
-        return transport.get_write_buffer_size() > 0 or readable(transport.get_extra_info("socket"))
+        return transport.get_write_buffer_size() > 0 or self._readable()
 
     def heard(self) -> bool:
         return bool(self._came)

@@ -80,6 +80,8 @@ def ample(headers: Mapping[str, str]) -> bool:
     """Whether the commonest headers, and no others of their kind, say that nobody need wait: half of all is left, and
     that is much. So most replies are not read any closer.
     """
+    if "ratelimit" not in "\n".join(headers):
+        return True
     for remaining, limit, much in _COMMON:
         left = headers.get(remaining)
         if left is not None:

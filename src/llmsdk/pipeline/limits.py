@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from llmsdk.accounting.tokens import bound
-from llmsdk.io import closing
+from llmsdk.io import close
 from llmsdk.limits import Cost, Limiter, Size
 from llmsdk.pipeline import Call, Handler
 from llmsdk.results import Attempt
@@ -35,12 +35,13 @@ async def _limited(handler: Handler, call: Call, limiter: Limiter) -> AsyncItera
     leave = await limiter.enter(call.request.model, partial(size, call.request), call.io, until)
     call.queued, call.heard, call.row = call.io.now() - began, leave.hear, None
     failure: BaseException | None = None
+    events = handler(call)
     try:
-        async with closing(handler(call)) as events:
-            async for event in events:
-                yield event
+        async for event in events:
+            yield event
     except BaseException as error:
         failure = error
+        await close(events)
         raise
     finally:
         leave.give_back(failure, 0 if call.row is None else _used(call.row))

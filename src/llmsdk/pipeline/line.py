@@ -13,7 +13,7 @@ from llmsdk.accounting.ledger import Ledger
 from llmsdk.cache import Cache
 from llmsdk.errors import LLMError, Unsupported
 from llmsdk.health import Health
-from llmsdk.io import IO, closing
+from llmsdk.io import IO, close
 from llmsdk.limits import Limiter
 from llmsdk.options import CallSettings
 from llmsdk.pipeline import Bound, Call, Handler, Invoke
@@ -22,7 +22,7 @@ from llmsdk.pipeline.members import Choice, Members
 from llmsdk.provider import Capabilities, Embeds, Provider, Scores
 from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Record, Timing, total_usage
-from llmsdk.types import Event, Message, Operation, Request, Score
+from llmsdk.types import Event, Message, Operation, Request, Score, filled
 
 T = TypeVar("T")
 
@@ -110,17 +110,15 @@ class Line:
         Raises:
             Unsupported: the model lacks an option that the caller set.
         """
-        return Request(self.model, content, **{**self._supported(), **fields})
+        given: dict[str, Any] = {"model": self.model, "input": content, "extra_headers": {}, "extra_body": {}}
+        return filled(Request, {**given, **self._supported(), **fields})
 
-    def _supported(self) -> dict[str, Any]:
+    def _supported(self) -> Mapping[str, Any]:
         can = self.capabilities
-        kept: dict[str, Any] = {}
-        for name, value in self.fields.items():
-            if _has(can, name, value):
-                kept[name] = value
-            else:
-                self.leave_out(name)
-        return kept
+        lacking = [name for name, value in self.fields.items() if not _has(can, name, value)]
+        for name in lacking:
+            self.leave_out(name)
+        return {name: value for name, value in self.fields.items() if name not in lacking} if lacking else self.fields
 
     def leave_out(self, name: str) -> None:
         """Do without an option or argument that the model lacks, as far as the caller allows it.
@@ -167,9 +165,7 @@ class Line:
     async def ask(self, request: Request) -> Reply:
         """The whole reply to a request."""
         call = self._question(request)
-        async with closing(self.handler(call)) as events:
-            async for _ in events:
-                pass
+        await _finish(self.handler(call))
         return call.reply
 
     def stream(self, request: Request) -> tuple[Call, AsyncIterator[Event]]:
@@ -199,9 +195,7 @@ class Line:
         ``given`` is what it takes besides the request. Without that its values are never kept.
         """
         call = self._call(operation, request, invoke, given)
-        async with closing(self.handler(call)) as events:
-            async for _ in events:
-                pass
+        await _finish(self.handler(call))
         self.warnings += call.reply.warnings
         return call.reply.output
 
@@ -282,7 +276,7 @@ class Line:
         first = None
         if last is not None and last.first_token is not None:
             first = total - (last.seconds or 0.0) + last.first_token
-        queued = self.asked - self.started + sum(attempt.queued for attempt in self.attempts)
+        queued = self.asked - self.started + sum([attempt.queued for attempt in self.attempts])
         return Timing(queued=queued, first_token=first, total=total)
 
     def attach(self, error: LLMError) -> LLMError:
@@ -290,6 +284,15 @@ class Line:
         error.attempts = tuple(self.attempts)
         error.usage = total_usage(self.attempts) if self.attempts else None
         return error.locate(self.provider.name, self.model)
+
+
+async def _finish(events: AsyncIterator[Event]) -> None:
+    """See them through to the end."""
+    try:
+        async for _ in events:
+            pass
+    finally:
+        await close(events)
 
 
 def generate(provider: Provider, request: Request, io: IO) -> AsyncIterator[Event]:

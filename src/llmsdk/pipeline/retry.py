@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from llmsdk.errors import CircuitOpen, LLMError
 from llmsdk.health import Health, price
-from llmsdk.io import closing
+from llmsdk.io import close
 from llmsdk.pipeline import Call, Handler, RetryPolicy
 from llmsdk.types import Event
 
@@ -27,10 +27,10 @@ def retry(handler: Handler) -> Handler:
         number, stale, paid = 1, False, 0
         failure: LLMError | None = None
         while True:
+            events = handler(call)
             try:
-                async with closing(handler(call)) as events:
-                    async for event in events:
-                        yield event
+                async for event in events:
+                    yield event
                 call.health.succeeded(paid)
                 return
             except CircuitOpen:
@@ -45,6 +45,9 @@ def retry(handler: Handler) -> Handler:
                 if delay is None:
                     raise
                 failure, paid = error, price(error)
+            except BaseException:
+                await close(events)
+                raise
             await call.io.sleep(delay)
             number += 1
         raise _noted(failure, OPEN)

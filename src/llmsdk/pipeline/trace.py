@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from llmsdk.io import closing
+from llmsdk.io import close
 from llmsdk.pipeline import Call, Handler, is_content
 from llmsdk.pipeline.hooks import quietly
 from llmsdk.results import total_usage
@@ -30,21 +30,22 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
     assert call.tracer is not None
     before, began, first = len(call.attempts), call.io.now(), None
     content = bool(getattr(call.tracer, "content", False))
-    close = call.span = quietly("tracer.start", call.tracer.start, call.operation, _asked(call, content))
+    end = call.span = quietly("tracer.start", call.tracer.start, call.operation, _asked(call, content))
     failure: BaseException | None = None
+    events = handler(call)
     try:
-        async with closing(handler(call)) as events:
-            async for event in events:
-                if first is None and is_content(event):
-                    first = call.io.now() - began
-                yield event
+        async for event in events:
+            if first is None and is_content(event):
+                first = call.io.now() - began
+            yield event
     except BaseException as error:
         failure = error
+        await close(events)
         raise
     finally:
         times = {"first_token": first, "seconds": call.io.now() - began}
-        if close:
-            quietly("a span of tracer", close, _answered(call, before, failure, content) | times)
+        if end:
+            quietly("a span of tracer", end, _answered(call, before, failure, content) | times)
 
 
 def _asked(call: Call, content: bool) -> dict[str, Any]:

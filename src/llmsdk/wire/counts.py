@@ -27,7 +27,9 @@ def count(name: str, value: Any, warnings: list[str]) -> int | None:
 
 def counts(said: Mapping[str, Any], warnings: list[str]) -> Usage:
     """Usage of figures by the names of ``Usage``, each of which may be anything."""
-    figures: dict[str, Any] = {name: count(name, value, warnings) for name, value in said.items()}
+    figures: dict[str, Any] = {
+        name: value if value is None else count(name, value, warnings) for name, value in said.items()
+    }
     return Usage(**figures)
 
 
