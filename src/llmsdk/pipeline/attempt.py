@@ -200,5 +200,10 @@ def _span(call: Call) -> Callable[[dict[str, Any]], None] | None:
 
 
 def _attributes(row: Attempt) -> dict[str, Any]:
-    told = ("settled", "usage", "error", "seconds", "queued")
-    return {name: getattr(row, name) for name in told}
+    return {
+        "settled": row.settled,
+        "usage": row.usage,
+        "error": row.error,
+        "seconds": row.seconds,
+        "queued": row.queued,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from operator import attrgetter
 from typing import Any
 
 from llmsdk.io import close
@@ -15,6 +16,7 @@ OPTIONS = (
     "max_tokens", "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty",
 )  # fmt: skip
 """Fields of a request that are numbers, and no content."""
+_options = attrgetter(*OPTIONS)
 
 
 def trace(handler: Handler) -> Handler:
@@ -51,7 +53,7 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
 def _asked(call: Call, content: bool) -> dict[str, Any]:
     request = call.request
     alone = call.choice is None or len(call.choice.members.hosts) == 1
-    options = {name: value for name in OPTIONS if (value := getattr(request, name)) is not None}
+    options = {name: value for name, value in zip(OPTIONS, _options(request), strict=True) if value is not None}
     told: dict[str, Any] = {
         "provider": call.provider.name,
         "model": request.model,
