@@ -441,6 +441,7 @@ class _Streamed:
 
 __all__ = [
     "CONTRACT",
+    "LARGE",
     "Answers",
     "Capabilities",
     "Classifies",

@@ -51,6 +51,7 @@ LAYERS = {
 AT_CALL = {
     "types": "errors",
     "provider": "mending",
+    "wire": "mending",
     "results": "accounting mending",
     "options": "messages functions",
     "tasks": "functions",

@@ -56,7 +56,7 @@ class HuggingFace(OpenAI):
         parameters = known.parameters(to, source)
         yield Info(warning=known.doubt(to))
         body = await self.fetch(self._post(request, tasks.body(request.input, parameters, request)), io)
-        yield TextDelta(tasks.translation(self.parsed(body)))
+        yield TextDelta(tasks.translation(self.parsed(body, io)))
         yield Finish("stop")
         yield Info(raw=body)
 

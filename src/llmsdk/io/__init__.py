@@ -117,6 +117,8 @@ class Clock:
     """Called with the headers of every reply as soon as its head is there, whatever its status."""
     over: tuple[float | None, str] = (None, "")
     """When all of it must end, whatever it waits for, and which limit that is."""
+    notes: tuple[str, ...] = ()
+    """What was odd about a reply, for the warnings of the result, where no event could say so."""
 
     def __post_init__(self) -> None:
         self.started = self.now()
@@ -154,6 +156,11 @@ class Clock:
         if seconds <= 0:
             raise self.expired(wait)
         return seconds
+
+    def note(self, text: str) -> None:
+        """Have a warning in the result, once."""
+        if text not in self.notes:
+            self.notes += (text,)
 
     def close_in(self, seconds: float) -> None:
         """Bound what is left of the attempt."""

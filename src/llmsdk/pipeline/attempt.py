@@ -25,7 +25,7 @@ from llmsdk.pipeline import Call, is_content
 from llmsdk.pipeline.hooks import quietly
 from llmsdk.reply import Reply
 from llmsdk.results import Attempt, Settled
-from llmsdk.types import Event, Request, Usage
+from llmsdk.types import Event, Info, Request, Usage
 
 TEXT = frozenset({"generate", "translate"})
 """Operations whose reply is text, which may be cut off; the others end with their one value."""
@@ -61,6 +61,9 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
                     first_token = clock.now() - clock.started
                     call.health.settle(None, call.circuit, clock.now)
                 yield event
+            for event in map(_warning, clock.notes):
+                reply.add(event)
+                yield event
         _check_whole(call, clock)
     except (Transient, BadResponse) as error:
         if _is_whole(call):
@@ -92,8 +95,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         call.row = done
         call.attempts.append(done)
         call.health.settle(None if clock.content else failure, call.circuit, clock.now)
-        if span:
-            quietly("a span of tracer", span, _attributes(done))
+        _end(span, done)
         forget(failure)
 
 
@@ -207,3 +209,12 @@ def _attributes(row: Attempt) -> dict[str, Any]:
         "seconds": row.seconds,
         "queued": row.queued,
     }
+
+
+def _end(span: Callable[[dict[str, Any]], None] | None, row: Attempt) -> None:
+    if span is not None:
+        quietly("a span of tracer", span, _attributes(row))
+
+
+def _warning(note: str) -> Info:
+    return Info(warning=note)

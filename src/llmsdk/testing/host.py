@@ -21,6 +21,7 @@ from llmsdk.types import Usage
 
 KEY = "sk-test-Fault0123456789abcdef"
 TEXT = "The sun is up and the day is long."
+CHAT = "/chat/completions"
 PER_MESSAGE = 4
 """Tokens around each message of a prompt."""
 
@@ -93,13 +94,13 @@ class FaultServer(HTTPServer):
     def handle(self, request: Received) -> HTTPAnswer:
         if request.headers.get("authorization") != f"Bearer {self.key}":
             return _refusal(401, "Incorrect API key provided.", "invalid_api_key")
-        if not request.path.endswith("/chat/completions"):
+        if not request.path.endswith(CHAT):
             return _refusal(404, f"Invalid URL ({request.method} {request.path})", None)
         return self._run(request)
 
     def lost(self, request: Received) -> None:
-        """A request whose reply a fault takes away was run all the same."""
-        if request.body:
+        """A request whose reply a fault takes away was run all the same, where it is of a kind that the host knows."""
+        if request.path.endswith(CHAT):
             self._run(request, lost=True)
 
     def _run(self, request: Received, *, lost: bool = False) -> HTTPAnswer:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
-from llmsdk.errors import LLMError
+from llmsdk.errors import InvalidBody, LLMError
 from llmsdk.io import IO, HTTPRequest, closing
-from llmsdk.provider import HTTPProvider, HTTPSettings
+from llmsdk.provider import LARGE, HTTPProvider, HTTPSettings
 from llmsdk.secret import revealed
 from llmsdk.wire import faults, token
 from llmsdk.wire.host import Host, built, check_base_url, check_key
@@ -108,7 +109,8 @@ class Hosted(HTTPProvider):
         Raises:
             LLMError: the typed error for a refusal, or for an error inside a reply that seemed well.
         """
-        return self.parsed(await self.fetch(request, io))
+        body = await self.fetch(request, io)
+        return self.parsed(body, io) if len(body) <= LARGE else await io.run(partial(self.parsed, body, io))
 
     async def fetch(self, request: HTTPRequest, io: IO) -> bytes:
         """The body of a reply that is no stream.
@@ -121,13 +123,27 @@ class Hosted(HTTPProvider):
                 raise await self.failure(reply)
             return await reply.read(self.max_body)
 
-    def parsed(self, body: bytes) -> Any:
-        """The JSON of a body whose status was well.
+    def parsed(self, body: bytes, io: IO) -> Any:
+        """The JSON of a body whose status was well. Of one that is no valid Unicode the result has a warning.
 
         Raises:
             LLMError: the typed error inside it, or ``InvalidBody``.
         """
-        value = parse(body, self.host.secrets)
+        value = self._value(body, io)
         if isinstance(value, dict) and faults.is_error(value):
             raise faults.from_body(value, self.host.secrets, self.codes)
         return value
+
+    def _value(self, body: bytes, io: IO) -> Any:
+        try:
+            return parse(body, self.host.secrets)
+        except InvalidBody:
+            from llmsdk.mending import WARNING, mended
+
+            text = mended(body)
+            if text is None:
+                raise
+            value = parse(text, self.host.secrets)
+            if io.clock is not None:
+                io.clock.note(WARNING)
+            return value
