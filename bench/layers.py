@@ -49,8 +49,10 @@ def steps() -> list[tuple[str, list[Any], Any]]:
     from llmsdk.io import closing
     from llmsdk.pipeline.attempt import attempt
     from llmsdk.pipeline.cache import cache
+    from llmsdk.pipeline.hedge import hedge
     from llmsdk.pipeline.limits import limits
     from llmsdk.pipeline.retry import retry
+    from llmsdk.pipeline.spread import spread
     from llmsdk.pipeline.trace import trace
 
     async def folded(call: Any) -> AsyncIterator[Any]:
@@ -59,13 +61,14 @@ def steps() -> list[tuple[str, list[Any], Any]]:
                 call.reply.add(event)
                 yield event
 
+    every = [trace, cache, retry, hedge, spread, limits]
     return [
         ("the provider, and the fold of its events", [], folded),
         ("attempt: clock, row of the ledger, circuit, whether it is whole", [], attempt),
         ("limits", [limits], attempt),
         ("retry", [retry, limits], attempt),
-        ("cache and trace, switched off", [trace, cache, retry, limits], attempt),
-        ("a tracing hook", [trace, cache, retry, limits], attempt),
+        ("trace, cache, hedge and spread, switched off", every, attempt),
+        ("a tracing hook", every, attempt),
     ]
 
 

@@ -78,6 +78,6 @@ def _answered(call: Call, before: int, failure: BaseException | None, content: b
         "id": reply.id,
         "model": reply.model,
         "usage": total_usage(rows),
-        "cached": any(row.cached for row in rows),
+        "cached": bool(rows) and rows[-1].cached,
     }
     return told | {"output": tuple(choice.message for choice in reply.choices)} if content else told
