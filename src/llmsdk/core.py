@@ -59,6 +59,8 @@ PLANS = 100
 """Sets of keywords whose plan is remembered."""
 PLAIN = frozenset({str, int, float, bool, type(None)})
 """Types of keywords whose value tells all about them."""
+ANEW = frozenset({"idempotency_key", "budget"})
+"""Keywords that make something for one call: a budget of so many dollars is another one with each."""
 NAMED = 4
 """Providers that a hint names."""
 
@@ -249,7 +251,7 @@ class Core:
             ConfigError: no model is named anywhere.
         """
         self._check_open()
-        if entered() or "idempotency_key" in given or not PLAIN.issuperset(map(type, given.values())):
+        if entered() or not ANEW.isdisjoint(given) or not PLAIN.issuperset(map(type, given.values())):
             return self._plan(verb, given)
         same = (verb, *given, *given.values(), *map(type, given.values()))  # 1, 1.0 and True are equal
         plan = self.plans.get(same)

@@ -108,6 +108,8 @@ def test_a_number_is_dollars_for_that_call_and_for_a_whole_batch() -> None:
         one = PRICE[0] + 1000 * PRICE[1]
         with pytest.raises(BudgetExceeded):
             client.complete(["x"] * 5, max_tokens=1000, budget=float(one), concurrency=1)
+        for _ in range(5):  # the same keywords, and yet another budget with each call
+            client.complete("x", max_tokens=1000, budget=float(one))
 
 
 def test_all_budgets_that_apply_are_charged_and_none_lifts_another() -> None:

@@ -12,7 +12,7 @@ from scripted import Scripted, says
 from servers.openai_server import KEY
 
 from llmsdk import AsyncClient, Client
-from llmsdk.core import NAMED
+from llmsdk.core import NAMED, PLANS
 from llmsdk.errors import InputError, Unsupported
 from llmsdk.functions import Function
 from llmsdk.provider import Capabilities
@@ -103,3 +103,29 @@ def test_who_has_a_capability_is_told_in_a_few_names(monkeypatch: pytest.MonkeyP
     with Client("scripted:m", provider=bare) as client, pytest.raises(Unsupported) as caught:
         client.embed("x")
     assert " can." not in caught.value.hint, "nobody is named where nobody is known"
+
+
+def test_the_same_keywords_are_checked_once_and_equal_ones_of_another_type_again() -> None:
+    provider = Scripted(*(says("x") for _ in range(6)))
+    with Client("scripted:m", provider=provider) as client:
+        for seed in (1, 1, 2):
+            client.chat("x", seed=seed, system="s")
+        assert len(client._core.plans) == 2
+        with pytest.raises(InputError, match="seed=True is not a whole number"):
+            client.chat("x", seed=True)
+        with pytest.raises(InputError, match="seed=1.0 is not a whole number"):
+            client.chat("x", seed=1.0)  # type: ignore[arg-type]
+        client.with_options(seed=3, temperature=1).chat("x", seed=1)
+        client.chat("x", seed=1)
+    assert [(request.seed, request.temperature) for request in provider.requests] == [
+        (1, None), (1, None), (2, None), (1, 1), (1, None),
+    ]  # fmt: skip
+
+
+def test_few_keywords_are_remembered() -> None:
+    provider = Scripted(*(says("x") for _ in range(PLANS + 1)))
+    with Client("scripted:m", provider=provider) as client:
+        for seed in range(PLANS + 1):
+            client.chat("x", seed=seed)
+        assert len(client._core.plans) == 1
+    assert [request.seed for request in provider.requests] == [*range(PLANS + 1)]
