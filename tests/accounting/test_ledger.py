@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import Scripted, says
 
-from llmsdk import Client
+from llmsdk import Budget, Client
 from llmsdk.accounting import ledger as module
+from llmsdk.accounting import prices, sums
 from llmsdk.accounting.ledger import Ledger
 from llmsdk.accounting.sums import Sums
 from llmsdk.errors import ConnectFailed, InputError
@@ -60,6 +62,28 @@ def test_sums_tell_the_known_cost_and_how_much_is_unknown() -> None:
         assert client.usage == Usage(114, 56)
 
 
+def test_what_nobody_knows_is_a_question_mark() -> None:
+    ledger = Ledger()
+    ledger.settle(reserve(ledger), "exact", Usage(None, 3), seconds=0)
+    assert repr(ledger) == "<Ledger: 1 settled, 0 open; tokens: ? in, 3 out>"
+
+
+def test_the_keys_of_a_provider_are_told_apart_but_not_their_models() -> None:
+    ledger = Ledger()
+    for provider in ("p", "p#2", "p#10", "q#x"):
+        ledger.hit(provider, "m", "generate", saved=None)
+        row = drive(ledger.reserve(provider, "m", "generate", bound=Usage(1, 1), io=SyncIO()))
+        ledger.settle(row, "exact", Usage(1, 1), seconds=0)
+    assert [(line.name, line.requests) for line in ledger.by("model")] == [("p:m", 3), ("q#x:m", 1)]
+    assert [line.name for line in ledger.by("provider")] == ["p", "p#10", "p#2", "q#x"]
+
+
+def test_nothing_adds_nothing() -> None:
+    some = Sums(("k",), 2, Usage(1, 2, source="local"), Decimal(3), 1)
+    assert some + Sums() == some
+    assert Sums(("k",)) + some == some
+
+
 def test_an_unknown_key_is_named() -> None:
     with pytest.raises(InputError) as caught:
         Ledger().by("week")  # type: ignore[arg-type]
@@ -85,7 +109,8 @@ def test_a_row_says_all_that_was_said_of_it() -> None:
     assert done == replace(row, settled="estimated", usage=usage, **more)
     assert reserve(ledger).id != row.id
     assert repr(ledger) == "<Ledger: 1 settled, 1 open; tokens: 1 in, 2 out>"
-    ledger.settle(reserve(ledger), "exact", Usage(1_000_000, None), seconds=0)
+    bare = ledger.settle(reserve(ledger), "exact", Usage(1_000_000, None), seconds=0)
+    assert (bare.first_token, bare.error, bare.queued) == (None, None, 0.0)
     assert repr(ledger) == "<Ledger: 2 settled, 1 open; tokens: 1,000,001 in, 2 out>"
     hit = ledger.hit("p", "m", "embed", saved=Usage(3, 4), tags=("b",), tariff="t")
     assert ledger.rows[0] == done
@@ -128,6 +153,7 @@ def test_sums_are_those_of_the_rows_however_few_are_kept(rows: list[Any], keep: 
             usage = None if settled == "none" else Usage(read, written, min(read, cached))
             row = reserve(ledger, model, tags=tags)
             done.append(ledger.settle(row, settled, usage, seconds=0.0))
+            assert len(ledger._rows) + len(ledger._new) <= keep + chunk
         run = [row for row in done if row.settled != "none"]
         assert ledger.total.requests == len(run)
         assert ledger.usage == total_usage(done) == ledger.total.usage
@@ -139,8 +165,7 @@ def test_sums_are_those_of_the_rows_however_few_are_kept(rows: list[Any], keep: 
             assert line.requests == len(mine)
             assert line.cost == (total_cost(mine) or 0)
         assert sum(line.requests for line in ledger.by("tag")) == sum(len(row.tags) or 1 for row in run)
-        assert len(ledger.rows) <= keep
-        assert list(ledger.rows) == done[-len(ledger.rows) :] if ledger.rows else not done
+        assert list(ledger.rows) == done[-keep:]
 
 
 @pytest.mark.parametrize("reads", [False, True], ids=["unread", "read after each row"])
@@ -153,6 +178,68 @@ def test_rows_beyond_those_kept_are_summed_up(reads: bool) -> None:
             assert ledger.usage
     assert len(ledger._rows) + len(ledger._new) < module.KEEP + 2 * module.CHUNK
     assert ledger.total.requests == module.KEEP + 2 * module.CHUNK + 5
+
+
+def test_old_rows_are_summed_up_once_though_others_come_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices are looked at without the lock, so another thread may come while rows are being summed up."""
+    monkeypatch.setattr(module, "KEEP", 4)
+    monkeypatch.setattr(module, "CHUNK", 2)
+    ledger, priced, under_way = Ledger(), sums.of, 0
+
+    def asked() -> None:
+        ledger.settle(reserve(ledger), "exact", Usage(1, 1), seconds=0.0)
+
+    def of(rows: Any) -> Any:
+        nonlocal under_way
+        under_way += 1
+        if under_way == 1:
+            asked()
+        found = priced(rows)
+        under_way -= 1
+        return found
+
+    monkeypatch.setattr(sums, "of", of)
+    for _ in range(20):
+        asked()
+    monkeypatch.undo()
+    total = ledger.total
+    assert total.requests == ledger.counts["exact"] > 20
+    assert total.usage == ledger.usage
+
+
+class Watched(SyncIO):
+    """Notes what is done off the loop."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[Any] = []
+
+    async def run(self, work: Callable[[], Any]) -> Any:
+        self.done.append(work)
+        return work()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_prices_are_loaded_off_the_loop_and_only_for_a_budget_in_dollars(
+    loaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    io = Watched()
+    for budgets, expected in (((Budget(requests=9),), []), ((Budget(usd=9),), [] if loaded else [prices.load])):
+        monkeypatch.setattr(prices, "loaded", loaded)
+        drive(ledger_row(Ledger(), io, budgets))
+        assert io.done == expected
+
+
+def ledger_row(ledger: Ledger, io: SyncIO, budgets: tuple[Budget, ...]) -> Any:
+    return ledger.reserve("p", "gpt-4o-mini", "generate", bound=Usage(1, 1), io=io, budgets=budgets, tariff="openai")
+
+
+def test_what_costs_no_tokens_reserves_none() -> None:
+    budget = Budget(tokens=100)
+    drive(Ledger().reserve("p", "", "models", bound=Usage(1, 1), io=SyncIO(), budgets=(budget,)))
+    assert (budget.reserved.tokens, budget.reserved.requests) == (0, 1)
 
 
 def test_reserving_and_settling_are_cheap() -> None:

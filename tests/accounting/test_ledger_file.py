@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -677,6 +678,15 @@ def test_a_budget_that_the_file_holds_is_not_spent_blindly(
         client.chat("Hello!")
 
 
+def test_what_the_file_s_budget_refuses_no_other_budget_counts(path: Path) -> None:
+    ledger, mine = Ledger(path, (Budget(requests=1),)), Budget(requests=5)
+    opened(ledger, budgets=(mine,))
+    with pytest.raises(BudgetExceeded, match="reserved"):
+        opened(ledger, budgets=(mine,))
+    assert (mine.reserved.requests, mine.spent.requests) == (1, 0)
+    ledger.close()
+
+
 def test_a_budget_in_dollars_refuses_what_has_no_known_price(path: Path) -> None:
     provider = Scripted(default="Hi!")
     config = {"ledger": {"path": str(path)}, "budget": {"usd": 5}}
@@ -862,11 +872,15 @@ async def test_tasks_of_a_loop_write_without_holding_it_up(path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_loop_reads_the_sums_on_a_thread(path: Path) -> None:
+async def test_a_loop_reads_the_sums_on_a_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers, read = [], report.sums
+    monkeypatch.setattr(report, "sums", lambda *given: readers.append(threading.current_thread()) or read(*given))
     for ledger in (Ledger(path), Ledger()):
         row = await ledger.reserve("openai", "gpt-4.1-mini", "generate", bound=Usage(1, 1), io=LoopIO(), tags=("a",))
         ledger.settle(row, "exact", Usage(1, 1), seconds=0)
         assert await ledger.sums("tag", "day") == ledger.by("tag", "day") != ()
+        here = threading.current_thread()
+        assert [reader is here for reader in readers] == [False, True], "and no file is read for the second"
         with pytest.raises(InputError):
             await ledger.sums("week")  # type: ignore[arg-type]
         ledger.close()

@@ -70,6 +70,7 @@ def test_every_word_and_every_secret_counts() -> None:
     assert redact(f"{KEY[:8]}-and-{KEY[:8]} {KEY[:8]}", (KEY,)) == "*** ***"
     assert redact(f"the middle {KEY[9:17]}", ("another-long-one", KEY)) == "the middle ***"
     assert redact("a%2Fb%2Fc", ("a/b/c/d/e/f",)) == "***"
+    assert redact("a%20b%2Fc%20d", ("a b/c d/e f",)) == "***"
     assert redact("text", ("\ud800" * 9,)) == "text"
     assert redact(whole := "x" * MAX_TEXT, (KEY,)) == whole
 
