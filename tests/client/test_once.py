@@ -113,7 +113,7 @@ def test_the_same_keywords_are_checked_once_and_equal_ones_of_another_type_again
         assert len(client._core.plans) == 2
         with pytest.raises(InputError, match="seed=True is not a whole number"):
             client.chat("x", seed=True)
-        with pytest.raises(InputError, match="seed=1.0 is not a whole number"):
+        with pytest.raises(InputError, match=r"seed=1\.0 is not a whole number"):
             client.chat("x", seed=1.0)  # type: ignore[arg-type]
         client.with_options(seed=3, temperature=1).chat("x", seed=1)
         client.chat("x", seed=1)
