@@ -277,8 +277,8 @@ class Disconnected(Transient):
 
 
 class TimedOut(Transient):
-    """One attempt ran out of time. ``phase`` is ``connect``, ``send``, ``first_token``, ``idle`` or ``total``,
-    or ``ledger`` where it waited for the ledger's file."""
+    """One attempt ran out of time. ``phase`` is ``pool`` (no free connection), ``connect``, ``send``, ``first_token``,
+    ``idle`` or ``total``, or ``ledger`` where it waited for the ledger's file."""
 
     sent = True
     phase: str = "total"
@@ -346,7 +346,8 @@ class BudgetExceeded(LLMError):
 
 
 class DeadlineExceeded(LLMError):
-    """The call's ``deadline`` passed, during ``phase``: ``queue``, ``ledger``, ``connect``, ``send`` or ``reply``."""
+    """The call's ``deadline`` passed, during ``phase``: ``queue`` (limits), ``pool`` (no free
+    connection), ``ledger``, ``connect``, ``send`` or ``reply``."""
 
     phase: str = "total"
     sent: bool = False

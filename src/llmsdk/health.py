@@ -232,6 +232,8 @@ def is_alive(failure: BaseException | None) -> bool | None:
         return True
     if isinstance(failure, Disconnected):
         return None if failure.stale else False
+    if isinstance(failure, TimedOut) and failure.phase == "pool":
+        return None  # it never got as far as the host
     return False if isinstance(failure, Overloaded | ServerFault | ConnectFailed | TimedOut) else None
 
 

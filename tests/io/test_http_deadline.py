@@ -14,7 +14,8 @@ import pytest
 from wire import Peer, ask, clean, echo, post, timed
 
 from llmsdk.errors import DeadlineExceeded, TimedOut
-from llmsdk.io import closing
+from llmsdk.health import is_alive
+from llmsdk.io import Clock, Timeouts, closing
 
 E = TypeVar("E", bound=Exception)
 DEADLINE = 0.5
@@ -170,7 +171,10 @@ def test_all_connections_in_use(face: Any, serve: Any) -> None:
             with pytest.raises(DeadlineExceeded) as caught:
                 await ask(io, post(server.url, max_connections=1), timed(0.3))
             assert time.monotonic() - began < 3  # the other one lasts for twenty seconds
-            assert not caught.value.sent
+            assert (caught.value.phase, caught.value.sent) == ("pool", False)
+            with pytest.raises(TimedOut, match="no free connection within the total timeout") as timed_out:
+                await ask(io, post(server.url, max_connections=1), Clock(time.monotonic, Timeouts(total=0.1)))
+            assert (timed_out.value.phase, is_alive(timed_out.value)) == ("pool", None)
 
     face(scenario)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -166,8 +167,12 @@ def test_F009_no_connection_is_free(face: str, streamed: bool, host: FaultServer
         stream = await begun(client)
         with pytest.raises(DeadlineExceeded) as caught:
             await ask(client, streamed, deadline=0.1)
-        assert "All 1 connections to the host were in use" in caught.value.hint
+        assert caught.value.phase == "pool"
+        assert re.match(r"All 1 connections .* were in use, the longest for [\d.]+ s: raise", caught.value.hint)
         assert settled(caught.value) == ["none"]
+        with pytest.raises(TimedOut, match="no free connection within the total timeout") as timed:
+            await ask(client, streamed, timeout=0.1)
+        assert (timed.value.phase, timed.value.sent, settled(timed.value)) == ("pool", False, ["none"])
         await left(stream)
         assert settled(await ask(client, streamed)) == ["exact"]
         assert len(host.requests) == 2

@@ -15,6 +15,8 @@ from llmsdk.errors import DeadlineExceeded, TimedOut
 
 T = TypeVar("T")
 Phase = Literal["connect", "send", "first_token", "idle", "total"]
+Wait = Literal["pool", "connect", "send", "receive"]
+"""What a request waits for: a place among the connections, a connection, its own way out, the reply."""
 MAX_BODY = 64 * 2**20
 """Bytes of a reply, after decompression, that are read at most, where nobody says otherwise."""
 LARGER = "If the host is right to send so much, raise max_body in its settings."
@@ -129,7 +131,7 @@ class Clock:
         if self.timeouts.total is not None:
             self.over = _nearer(self.over, self.started + self.timeouts.total, "total")
 
-    def ends(self, wait: Literal["connect", "send", "receive"]) -> tuple[float | None, str]:
+    def ends(self, wait: Wait) -> tuple[float | None, str]:
         """When a wait that begins now must end (``None``: never), and which limit that is."""
         limits = self.timeouts
         if wait == "connect" and limits.connect is not None:
@@ -142,7 +144,7 @@ class Clock:
                 return _nearer(self.over, self.now() + limits.idle, "idle")
         return self.over
 
-    def left(self, wait: Literal["connect", "send", "receive"]) -> float | None:
+    def left(self, wait: Wait) -> float | None:
         """Seconds that a wait may take.
 
         Raises:
@@ -168,13 +170,15 @@ class Clock:
         self.deadline = end if self.deadline is None else min(end, self.deadline)
         self._bound()
 
-    def expired(self, wait: Literal["connect", "send", "receive"]) -> TimedOut | DeadlineExceeded:
+    def expired(self, wait: Wait) -> TimedOut | DeadlineExceeded:
         """The error for a wait that ran out, by the limit that ``left`` gave for it."""
         limit = self.bound[1] if self.bound[0] == wait else self.ends(wait)[1]
         after = f"after {self.now() - self.started:.3g} s"
         if limit == "deadline":
             phase = wait if wait != "receive" else "reply"
             return DeadlineExceeded(f"the deadline passed {after}, during {phase}", phase=phase, sent=self.sent)
+        if wait == "pool":
+            return TimedOut(f"no free connection within the {limit} timeout, {after}", phase=wait, sent=self.sent)
         hint = f"Raise timeout={{{limit!r}: ...}} if the host is only slow."
         return TimedOut(f"no answer within the {limit} timeout, {after}", phase=limit, sent=self.sent, hint=hint)
 
@@ -269,6 +273,7 @@ __all__ = [
     "Racing",
     "Timeouts",
     "TransportOptions",
+    "Wait",
     "close",
     "closing",
 ]

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from llmsdk.io import TransportOptions
 from llmsdk.io.limit import Limit, Unsent, looking
@@ -75,48 +76,67 @@ class Blocking:
         self._stream.close()
 
 
-class SyncRoom:
-    """Places that threads wait for."""
+class _Taken:
+    """Who has a place, and since when."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._since: dict[Limit, float] = {}
+
+    def take(self, limit: Limit) -> None:
+        self._since[limit] = limit.clock.now()
+
+    def full(self, limit: Limit) -> NoReturn:
+        """No place came free in time."""
+        times = list(self._since.values())  # in one go: other threads come and go meanwhile
+        longest = f", the longest for {limit.clock.now() - min(times):.3g} s" if times else ""
+        what = f"All {self._most} connections to the host were in use{longest}"
+        limit.expire("pool", f"{what}: raise max_connections, or ask less at a time.")
+
+
+class SyncRoom(_Taken):
+    """Places that threads wait for."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
         self._places = threading.Semaphore(most)
 
     async def acquire(self, limit: Limit) -> None:
-        if not self._places.acquire(timeout=limit.left("send")):
-            limit.expire("send", _full(self._most))
+        if not self._places.acquire(timeout=limit.left("pool")):
+            self.full(limit)
+        self.take(limit)
 
-    def release(self) -> None:
+    def release(self, limit: Limit) -> None:
+        self._since.pop(limit, None)
         self._places.release()
 
 
-class LoopRoom:
+class LoopRoom(_Taken):
     """Places that the tasks of one loop wait for."""
 
     def __init__(self, most: int) -> None:
         import anyio
 
-        self._most = most
+        super().__init__(most)
         self._places = anyio.Semaphore(most, fast_acquire=True)
 
     async def acquire(self, limit: Limit) -> None:
         import anyio
 
-        left = limit.left("send")
+        left = limit.left("pool")
         if left is None or self._places.value > 0:
             await self._places.acquire()
+            self.take(limit)
             return
         with anyio.CancelScope(deadline=anyio.current_time() + left):
             await self._places.acquire()
+            self.take(limit)
             return
-        limit.expire("send", _full(self._most))
+        self.full(limit)
 
-    def release(self) -> None:
+    def release(self, limit: Limit) -> None:
+        self._since.pop(limit, None)
         self._places.release()
-
-
-def _full(most: int) -> str:
-    return f"All {most} connections to the host were in use: raise max_connections, or ask less at a time."
 
 
 __all__ = ["Blocking", "LoopRoom", "SyncRoom", "origin"]

@@ -81,7 +81,7 @@ def _located(error: LLMError, place: Place) -> LLMError:
 def _translate_library(error: Exception, clock: Clock, place: Place) -> LLMError:
     match _kind(error):
         case "PoolTimeout":
-            return clock.expired("send")
+            return clock.expired("pool")
         case "ProxyError":
             return refused_by_proxy(str(error), place)
         case "ConnectTimeout":

@@ -69,7 +69,7 @@ def _need(module: str, what: str, extra: str) -> None:
 
 
 def _prepare(request: HTTPRequest, to: Address, limit: Limit) -> httpcore2.Request:
-    timeout = {"connect": limit, "read": limit, "write": limit, "pool": limit.clock.left("send")}
+    timeout = {"connect": limit, "read": limit, "write": limit, "pool": limit.clock.left("pool")}
     return httpcore2.Request(
         request.method,
         _url(to),

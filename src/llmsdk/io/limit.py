@@ -13,10 +13,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from llmsdk.errors import LLMError
-from llmsdk.io import Clock
-
-Wait = Literal["connect", "send", "receive"]
-
+from llmsdk.io import Clock, Wait
 
 SLICE = 64 * 1024
 """Bytes written to a socket between two looks at the clock."""

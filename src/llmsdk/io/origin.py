@@ -56,11 +56,13 @@ class Stream(Protocol):
 
 
 class Room(Protocol):
-    """Places for connections. ``acquire`` waits under the limits of an attempt; either may be called by any thread."""
+    """Places for connections, each known by the limits of the attempt that has it. Any thread may call either."""
 
-    async def acquire(self, limit: Limit) -> None: ...
+    async def acquire(self, limit: Limit) -> None:
+        """Wait for a place, under these limits."""
+        ...
 
-    def release(self) -> None: ...
+    def release(self, limit: Limit) -> None: ...
 
 
 class Origin:
@@ -96,7 +98,7 @@ class Origin:
         except BaseException:
             if out == "cut" and not clock.received:
                 clock.sent = False  # no host runs half a request
-            await self.drop(stream)
+            await self.drop(stream, limit)
             raise
         body = _Rest(self, stream, limit, reply, rest)
         return reply.status, reply.headers, body
@@ -141,26 +143,26 @@ class Origin:
             raise Lost("the client was closed")
         return stream
 
-    async def give_back(self, stream: Stream, lasts: float | None = None) -> None:
+    async def give_back(self, stream: Stream, limit: Limit, lasts: float | None = None) -> None:
         """Keep a connection whose reply has been read to its end, for less than its peer says that it ``lasts``."""
         now = time.monotonic()
         self._idle.append((stream, now + (KEEP_IDLE if lasts is None else min(KEEP_IDLE, lasts - SPARE))))
         if self._room is not None:
-            self._room.release()
+            self._room.release(limit)
         while self._idle and self._idle[0][1] < now:
             try:
                 await self._close(self._idle.popleft()[0])
             except IndexError:
                 return
 
-    async def drop(self, stream: Stream | None) -> None:
+    async def drop(self, stream: Stream | None, limit: Limit) -> None:
         """Close a connection that cannot be used again."""
         try:
             if stream is not None:
                 await self._close(stream)
         finally:
             if self._room is not None:
-                self._room.release()
+                self._room.release(limit)
 
     async def _close(self, stream: Stream) -> None:
         self._open.discard(stream)
@@ -238,9 +240,9 @@ class _Rest:
         if stream is None:
             return
         if self._framing.done and self._keeps and not (self._framing.extra or self._came):
-            await self._origin.give_back(stream, self._lasts)
+            await self._origin.give_back(stream, self._limit, self._lasts)
         else:
-            await self._origin.drop(stream)
+            await self._origin.drop(stream, self._limit)
 
 
 __all__ = ["Origin", "Room", "Stream"]
