@@ -28,11 +28,11 @@ def environment(name: str, requirements: list[str]) -> Path:
     return python
 
 
-def library(name: str) -> Path:
-    """A folder with one package, which finds what it needs in the environment of whoever imports it."""
+def library(name: str, *others: str) -> Path:
+    """A folder with one package, or with some, which find what else they need where they are imported."""
     folder = ROOT / f".venv-bench-{name}"
     if not (folder / "ready").exists():
-        pip(Path(sys.executable), "--no-deps", "--upgrade", "--target", str(folder), name)
+        pip(Path(sys.executable), "--no-deps", "--upgrade", "--target", str(folder), name, *others)
         (folder / "ready").touch()
     return folder
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -36,8 +37,10 @@ SINGLE = {
     "ct2-float32": "CTranslate2, float32",
     "int8": "llmsdk, int8",
     "ct2-int8": "CTranslate2, int8",
+    "llama-float32": "llama.cpp, float32",
+    "llama-q8_0": "llama.cpp, q8_0",
 }
-EIGHT = {name: SINGLE[name] for name in ("ct2-int8", "int8", "ct2-float32", "float32")}
+EIGHT = {name: SINGLE[name] for name in ("ct2-int8", "int8", "llama-q8_0", "ct2-float32", "float32", "llama-float32")}
 WORKS = (
     Work(
         "mixed",
@@ -102,7 +105,10 @@ of each work in the same round, the median again: how many times faster. *The sa
 first line (random weights: in bfloat16 and int8 near-ties fall otherwise). Random untied Qwen3-shaped models of 5 and
 149 million parameters; mixed requests have 20 to 180 tokens and replies of 16 to 96. Answers that quote are given
 (passages of XQuAD, replies as `answer` asks for them): the model computes every token and is overruled. One thread of
-this machine reads {bandwidth:.1f} GB/s from memory; of that a token of one reply takes {shares}."""
+this machine reads {bandwidth:.1f} GB/s from memory; of that a token of one reply takes {shares}.
+{llama}"""
+BUILT = "llama.cpp is built from source, for this processor; its 8 bits are those of the embeddings and the head too."
+NOT_BUILT = "llama.cpp, which is built from source, could not be built here and is left out."
 
 
 def measure(rounds: int) -> Report:
@@ -112,22 +118,41 @@ def measure(rounds: int) -> Report:
         once("make", "5m", folder)
         once("make", "150m", folder)
         once("convert", "150m", folder)
+        if llama_cpp() is not None:
+            once("write_gguf", "150m", folder)
         for work, _ in product(WORKS, range(rounds)):
-            for engine in work.engines:
+            for engine in engines_of(work):
                 found[work.name, engine].append(once(work.name, engine, f"{folder}/{work.model}"))
     figures = {work.name: figures_of(work, found) for work in WORKS}
     bandwidth = max(run["bandwidth"] for run in found["token", "float32"])
     rates = {engine: max(run["rate"] for run in found["token", engine]) for engine in ("float32", "int8")}
     shares = " and ".join(f"{rate / bandwidth:.0%} in {engine}" for engine, rate in rates.items())
+    llama = NOT_BUILT if llama_cpp() is None else BUILT
     heads = ["work", "engine", "CPU ms", "ratio", "the same"]
     rows = [row for work in WORKS for row in rows_of(work, figures[work.name])]
-    note = NOTE.format(rounds=rounds, bandwidth=bandwidth / 1e9, shares=shares)
+    note = NOTE.format(rounds=rounds, bandwidth=bandwidth / 1e9, shares=shares, llama=llama)
     return Report(table(heads, rows, note), {**figures, "bandwidth": bandwidth, "rates": rates})
+
+
+@cache
+def llama_cpp() -> Path | None:
+    """A folder with llama.cpp. It has no wheel: where it has not been built yet, that takes a compiler and minutes."""
+    os.environ.setdefault("CMAKE_ARGS", "-DLLAVA_BUILD=OFF")
+    try:
+        return library("llama-cpp-python", "diskcache", "gguf")
+    except subprocess.CalledProcessError:
+        return None
+
+
+def engines_of(work: Work) -> dict[str, str]:
+    """Those that there are."""
+    return {name: said for name, said in work.engines.items() if llama_cpp() or not name.startswith("llama-")}
 
 
 def once(work: str, engine: str, folder: str) -> dict[str, Any]:
     command = [sys.executable, str(HERE / "local_worker.py"), work, engine, folder]
-    setting = {**os.environ, "PYTHONPATH": str(library("ctranslate2"))}
+    libraries = [library("ctranslate2"), llama_cpp()]
+    setting = {**os.environ, "PYTHONPATH": os.pathsep.join(str(folder) for folder in libraries if folder)}
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=setting).stdout
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
@@ -135,7 +160,7 @@ def once(work: str, engine: str, folder: str) -> dict[str, Any]:
 
 def figures_of(work: Work, found: dict[tuple[str, str], list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     reference = found[work.name, next(iter(work.engines))]
-    return {engine: summary(found[work.name, engine], reference) for engine in work.engines}
+    return {engine: summary(found[work.name, engine], reference) for engine in engines_of(work)}
 
 
 def summary(runs: list[dict[str, Any]], reference: list[dict[str, Any]]) -> dict[str, Any]:
@@ -148,7 +173,7 @@ def summary(runs: list[dict[str, Any]], reference: list[dict[str, Any]]) -> dict
 
 def rows_of(work: Work, figures: dict[str, dict[str, Any]]) -> list[list[str]]:
     rows = []
-    for n, (engine, name) in enumerate(work.engines.items()):
+    for n, (engine, name) in enumerate(engines_of(work).items()):
         figure = figures[engine]
         same = f"{figure['same']}/{figure['of']}" if figure["of"] else ""
         shown = f"{number(figure['least'])} ({number(figure['median'])})"

@@ -129,6 +129,51 @@ def continuous(folder: str, dtype: torch.dtype = torch.float32) -> Engine:
     return work
 
 
+class LlamaCpp:
+    """llama.cpp by its own functions: its wrapper knows no batches. Prompts are of one length, as are replies."""
+
+    def __init__(self, file: str, most: int) -> None:
+        import llama_cpp
+
+        self._api: Any = llama_cpp
+        self._silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self._silence, None)
+        llama_cpp.llama_backend_init()
+        self._model: Any = llama_cpp.llama_model_load_from_file(file.encode(), llama_cpp.llama_model_default_params())
+        options = llama_cpp.llama_context_default_params()
+        options.n_ctx, options.n_batch, options.n_ubatch, options.n_seq_max = 512 * most, 512, 512, most
+        options.n_threads = options.n_threads_batch = 1
+        self._context: Any = llama_cpp.llama_init_from_model(self._model, options)
+        self._words = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self._model))
+        self._batch: Any = llama_cpp.llama_batch_init(512, 0, 1)
+
+    def __call__(self, asked: Sequence[Asked]) -> list[list[int]]:
+        self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
+        ((count,), (size,)) = {count for _, count in asked}, {len(ids) for ids, _ in asked}
+        replies = [[self._said([(sequence, size - 1)], ids)[0]] for sequence, (ids, _) in enumerate(asked)]
+        for place in range(size, size + count - 1):
+            last = [reply[-1] for reply in replies]
+            said = self._said([(sequence, place) for sequence in range(len(asked))], last)
+            for reply, token in zip(replies, said, strict=True):
+                reply.append(token)
+        return replies
+
+    def _said(self, ends: Sequence[tuple[int, int]], ids: Sequence[int]) -> list[int]:
+        """What follows each of ``ends``: sequences, and the places of their last ids."""
+        import numpy
+
+        rows = ends if len(ends) == len(ids) else [(ends[0][0], place) for place in range(len(ids))]
+        batch = self._batch
+        batch.n_tokens = len(ids)
+        for row, (token, (sequence, place)) in enumerate(zip(ids, rows, strict=True)):
+            batch.token[row], batch.pos[row], batch.n_seq_id[row], batch.seq_id[row][0] = token, place, 1, sequence
+            batch.logits[row] = (sequence, place) in ends
+        assert self._api.llama_decode(self._context, batch) == 0
+        wanted = range(len(ids) - len(ends), len(ids))
+        logits = [self._api.llama_get_logits_ith(self._context, row) for row in wanted]
+        return [int(numpy.ctypeslib.as_array(row, (self._words,)).argmax()) for row in logits]
+
+
 def ctranslate2(folder: str, kind: str) -> Engine:
     """Batches of all that is asked, which is to be of one length; the model as ``convert`` has written it."""
     import ctranslate2 as engine

@@ -67,6 +67,55 @@ def convert(size: str, folder: str) -> None:
         TransformersConverter(str(whole)).convert(f"{whole}-{kind}", quantization=kind)
 
 
+def write_gguf(size: str, folder: str) -> None:
+    """The same model as llama.cpp wants it, in float32 and with all matrices in 8 bits. It has no vocabulary."""
+    from gguf import GGMLQuantizationType, GGUFWriter, quants
+    from safetensors.numpy import load_file
+
+    shape, whole = SHAPES[size], Path(folder) / size
+    for kind, matrices in (("float32", GGMLQuantizationType.F32), ("q8_0", GGMLQuantizationType.Q8_0)):
+        writer = GGUFWriter(f"{whole}-{kind}.gguf", "qwen3")
+        writer.add_vocab_size(shape["vocab_size"])
+        writer.add_context_length(shape["max_position_embeddings"])
+        writer.add_embedding_length(shape["hidden_size"])
+        writer.add_block_count(shape["num_hidden_layers"])
+        writer.add_feed_forward_length(shape["intermediate_size"])
+        writer.add_head_count(shape["num_attention_heads"])
+        writer.add_head_count_kv(shape["num_key_value_heads"])
+        writer.add_key_length(shape["head_dim"])
+        writer.add_value_length(shape["head_dim"])
+        writer.add_rope_freq_base(10_000.0)
+        writer.add_layer_norm_rms_eps(1e-6)
+        writer.add_tokenizer_model("none")
+        for name, weight in load_file(whole / "model.safetensors").items():
+            kept = matrices if weight.ndim > 1 else GGMLQuantizationType.F32
+            writer.add_tensor(_gguf_name(name), quants.quantize(weight, kept), raw_dtype=kept)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+GGUF = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "model.layers": "blk",
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.": "attn_",
+    "mlp.": "ffn_",
+    "_proj": "",
+}
+
+
+def _gguf_name(name: str) -> str:
+    for theirs, gguf in GGUF.items():
+        name = name.replace(theirs, gguf)
+    return name
+
+
 def module(folder: str, dtype: torch.dtype = torch.float32) -> Any:
     load: Any = AutoModelForCausalLM
     return load.from_pretrained(folder, dtype=dtype).eval()

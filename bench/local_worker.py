@@ -1,6 +1,6 @@
 """One work, one engine, one run: ``local_worker.py WORK ENGINE FOLDER`` prints what it took, and what was said.
 
-``make`` writes a model instead, and ``convert`` writes it anew for CTranslate2.
+``make`` writes a model instead, ``convert`` writes it anew for CTranslate2, and ``write_gguf`` for llama.cpp.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import local_models as models
 import torch
-from local_engines import Overruled, Reply, continuous, ctranslate2, generate, native, ours, run, static
+from local_engines import LlamaCpp, Overruled, Reply, continuous, ctranslate2, generate, native, ours, run, static
 from pin import pin
 
 from llmsdk_providers.local.context import Context, Piece
@@ -55,15 +55,17 @@ def mixed(engine: str, folder: str, count: int = 32) -> Result:
     return {"value": value, "said": said}
 
 
-def single(engine: str, folder: str) -> Any:
+def single(engine: str, folder: str, rows: int = 1) -> Any:
     if engine.startswith("ct2-"):
         return ctranslate2(folder, engine.removeprefix("ct2-"))
+    if engine.startswith("llama-"):
+        return LlamaCpp(f"{folder}-{engine.removeprefix('llama-')}.gguf", rows)
     return generate(folder) if engine == "generate" else ours(native(folder, int8=engine == "int8"))
 
 
 def token(engine: str, folder: str, rows: int = 1) -> Result:
     """What a token more takes, of ``rows`` replies to 128 tokens each; and how much memory is read for it."""
-    work, rng = single(engine, folder), random.Random(3)
+    work, rng = single(engine, folder, rows), random.Random(3)
     prompts = [models.ids(rng, 128) for _ in range(rows)]
     work([(prompt[:16], 4) for prompt in prompts])
     # They begin with another id, so that nothing of the one is known for the other.
@@ -221,7 +223,7 @@ def main(work: str, engine: str, folder: str) -> None:
     torch.set_num_threads(1)
     pin(0)
     result: Result = {}
-    if work in ("make", "convert"):
+    if work in ("make", "convert", "write_gguf"):
         getattr(models, work)(engine, folder)
     else:
         result = WORKS[work](engine, folder)
