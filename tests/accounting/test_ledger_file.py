@@ -419,11 +419,19 @@ def test_a_call_that_had_no_time_left_says_nothing_of_the_file(path: Path, locke
     ledger.close()
 
 
-def test_warnings_that_are_errors_end_no_thread(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
+def cannot_be_shown(*_: object) -> None:
+    raise ValueError("I/O operation on closed file")  # as Python's own does where stderr is closed
+
+
+@pytest.mark.parametrize("action", ["error", "always"])
+def test_warnings_that_fail_end_no_thread(
+    path: Path, impatient: None, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, action: Any
+) -> None:
     ledger = Ledger(path)
     locked.execute("BEGIN IMMEDIATE")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        monkeypatch.setattr(warnings, "showwarning", cannot_be_shown)
+        warnings.simplefilter(action)
         ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
         ledger.settle(opened(ledger), "exact", Usage(1, 1), seconds=0)
     assert ledger.trouble

@@ -154,7 +154,7 @@ class Health:
 
 
 def _warn(message: str) -> None:
-    with suppress(UserWarning):  # where warnings are errors: it would end the thread, and all would wait for it
+    with suppress(Exception):  # warnings may be errors, stderr closed: it would end the thread, and all would wait
         warnings.warn(message, stacklevel=3)
 
 
