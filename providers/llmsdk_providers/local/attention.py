@@ -8,7 +8,6 @@ values: they are always a dimension of the queries, so that keys are read once a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from llmsdk_providers.local.arena import Arena, Slot
@@ -16,6 +15,9 @@ from llmsdk_providers.local.context import Piece
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+ROWS = 64
+"""Of a prompt that attend at a time. What none of them sees is left out, which torch's kernel does not do by itself."""
 
 
 class Crew(Protocol):
@@ -27,9 +29,14 @@ class Crew(Protocol):
     @property
     def positions(self) -> Sequence[int]: ...
 
+    @property
+    def kept(self) -> int:
+        """How many of the last rows may be wanted. In the last layer only these attend."""
+        ...
+
     def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
         """``query`` is ``[rows, kv_heads, group, head_dim]``, as is the result; ``kv`` is
-        ``[rows, 2, kv_heads, head_dim]``."""
+        ``[rows, 2, kv_heads, head_dim]``. There are queries of all rows, or of the last ``kept``."""
         ...
 
 
@@ -41,15 +48,12 @@ def in_turn(crews: Sequence[Crew]) -> Attend:
     """Each crew with its own rows, which stand one behind the other."""
     import torch
 
-    borders = [0, *accumulate(len(crew.ids) for crew in crews)]
+    sizes, kept = [len(crew.ids) for crew in crews], [crew.kept for crew in crews]
 
     def attend(layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
-        return torch.cat(
-            [
-                crew.attend(layer, query[start:end], kv[start:end], window)
-                for crew, start, end in zip(crews, borders, borders[1:], strict=False)
-            ]
-        )
+        queries = query.split(sizes if len(query) == len(kv) else kept)
+        rows = zip(crews, queries, kv.split(sizes), strict=True)
+        return torch.cat([crew.attend(layer, asked, own, window) for crew, asked, own in rows])
 
     return attend if len(crews) > 1 else crews[0].attend
 
@@ -62,6 +66,7 @@ class Decodes:
 
         self.pieces = sorted(pieces, key=lambda piece: piece.context.home.index)
         self.ids = [piece.ids[0] for piece in self.pieces]
+        self.kept = len(self.ids)
         self.positions = [piece.context.computed for piece in self.pieces]
         self._arena = arena
         self._used = len(arena.owners)
@@ -96,21 +101,33 @@ class Chunk:
         self.pieces = [piece]
         self.ids = piece.ids
         self.positions = range(piece.context.computed, piece.end)
+        self.kept = piece.wanted
         self._slot: Slot = piece.context.home
-        self._masks: dict[int | None, Tensor] = {}
+        self._masks: dict[tuple[int, int | None], Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
         import torch
 
         cache = self._slot.arena.kv[layer][self._slot.index]
         cache[:, :, self.positions.start : self.positions.stop] = kv.permute(1, 2, 0, 3)
-        start, end = self.positions.start, self.positions.stop
-        cache = cache[:, :, :end, None]
-        if (window is None or window >= end) and (start == 0 or start + 1 == end):
-            return attend_rows(query, cache, None, causal=start == 0)
-        if window not in self._masks:
-            self._masks[window] = causal(torch.arange(start, end), end, window, query)
-        return attend_rows(query, cache, self._masks[window])
+        if not len(query):
+            return query
+        first = self.positions.stop - len(query)
+        blocks = [self._block(first + n * ROWS, rows, cache, window) for n, rows in enumerate(query.split(ROWS))]
+        return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
+
+    def _block(self, start: int, query: Tensor, cache: Tensor, window: int | None) -> Tensor:
+        """A few rows from ``start`` on, given what one of them sees at least."""
+        import torch
+
+        end = start + len(query)
+        begin = 0 if window is None else max(0, start - window + 1)
+        cache = cache[:, :, begin:end, None]
+        if len(query) <= 1 or (start == 0 and (window is None or window >= end)):
+            return attend_rows(query, cache, None, causal=len(query) > 1)
+        if (start, window) not in self._masks:
+            self._masks[start, window] = causal(torch.arange(start - begin, end - begin), end - begin, window, query)
+        return attend_rows(query, cache, self._masks[start, window])
 
 
 class Branches:
@@ -122,6 +139,7 @@ class Branches:
     def __init__(self, past: int, rows: Sequence[Sequence[int]], kept: Callable[[int], Tensor]) -> None:
         """``kept`` gives the keys and values of a layer for the ``past`` ids: ``[2, kv_heads, past, head_dim]``."""
         self.ids = [token for row in rows for token in row]
+        self.kept = len(self.ids)
         self.positions = [past + n for row in rows for n in range(len(row))]
         self._past = past
         self._kept = kept

@@ -6,6 +6,7 @@ It computes what the module of transformers computes, in the same order, with fe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from llmsdk_providers.local.attention import Attend, Crew, in_turn
@@ -34,20 +35,31 @@ class Decoder:
         with torch.inference_mode():
             ids = torch.tensor([token for crew in crews for token in crew.ids])
             positions = torch.tensor([place for crew in crews for place in crew.positions])
-            rows = self.rows(ids.to(self.device), positions.to(self.device), in_turn(crews))
-            if list(wanted) != list(range(len(ids))):
-                rows = rows[torch.tensor(wanted, dtype=torch.long)]
+            ends = accumulate(len(crew.ids) for crew in crews)
+            kept = [row for crew, end in zip(crews, ends, strict=True) for row in range(end - crew.kept, end)]
+            given = None if len(kept) == len(ids) else torch.tensor(kept, dtype=torch.long, device=self.device)
+            rows = self.rows(ids.to(self.device), positions.to(self.device), in_turn(crews), given)
+            if list(wanted) != kept:
+                places = {row: place for place, row in enumerate(kept)}
+                rows = rows[torch.tensor([places[row] for row in wanted], dtype=torch.long)]
             return self.logits(rows)
 
-    def rows(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """What comes out of the last layer, ``[rows, hidden]``, of ids at their positions."""
+    def rows(self, ids: Tensor, positions: Tensor, attend: Attend, kept: Tensor | None = None) -> Tensor:
+        """What comes out of the last layer, ``[rows, hidden]``, of ids at their positions; only of those ``kept``.
+
+        Of all others the last layer has no more to do than keys and values.
+        """
         import torch
 
         x = self._weights.embeddings[ids]
         rotation = self._rotation(positions)
         for number, layer in enumerate(self._weights.layers):
             query, kv = self._query_kv(layer, self._norm(x, layer.attention_norm), rotation)
+            if kept is not None and number == len(self._weights.layers) - 1:
+                query, x = query[kept], x[kept]
             seen = attend(number, query, kv, self.shape.windows[number])
+            if not len(x):
+                break
             x = x + layer.out(seen.reshape(len(x), -1))
             gate, up = layer.gate_up(self._norm(x, layer.mlp_norm)).chunk(2, -1)
             x = x + layer.down(torch.nn.functional.silu(gate) * up)
