@@ -60,7 +60,7 @@ class ModelFolder:
 
     @property
     def has_switch(self) -> bool:
-        """A chat template lets the model think, or not."""
+        """A chat template may let the model think, or not. Whether it does shows later."""
         return switch(self.template) is not None
 
     @property

@@ -25,7 +25,7 @@ from llmsdk_providers.local.reader import longest
 from llmsdk_providers.local.sampler import MAX_LOGPROBS, Sampling
 from llmsdk_providers.local.score import Scoring
 from llmsdk_providers.local.settings import LocalSettings, check_names
-from llmsdk_providers.local.text import Prompt
+from llmsdk_providers.local.text import Prompt, Texts
 from llmsdk_providers.local.verbs import NATIVE_OPTIONS, Verbs
 
 OPTIONS = frozenset(
@@ -124,7 +124,7 @@ class Local(Verbs):
         sampling = _checked(request)
         reply = None if request.schema is None else translated(request.schema)
         model, engine = await self._open(request.model, io, "chat")
-        _check_switch(request, model.folder())
+        await io.run(partial(_check_switch, request, model.texts()))
         prompt = await io.run(partial(model.texts().prompt, request))
         form = model.texts().calls() if request.tools else None
         rules = reply if form is None else held(form, request.tools, request.tool_choice, reply)
@@ -281,20 +281,21 @@ def _checked(request: Request) -> Sampling:
     return Sampling.of(request)
 
 
-def _check_switch(request: Request, folder: ModelFolder | None) -> None:
+def _check_switch(request: Request, texts: Texts) -> None:
     """Check that the model can be told to think, or not to. A raw prompt is continued as it is.
 
     Raises:
-        Unsupported: its chat template has no switch for that.
+        Unsupported: its chat template has no switch for that, or no marks around thoughts.
     """
     if request.reasoning and isinstance(request.input, str):
         raise Unsupported("a raw prompt has no thoughts", capability="reasoning", hint="Use chat().")
-    if request.reasoning is None or isinstance(request.input, str):
-        return
-    if folder is None or not folder.has_switch:
+    if request.reasoning is not None and not isinstance(request.input, str) and texts.switch() is None:
         hint = "Leave reasoning out: the model thinks or not as it was made to."
         message = f"the chat template of {request.model!r} has no switch for thinking"
         raise Unsupported(message, capability="reasoning", hint=hint)
+    if request.reasoning and texts.marks is None:
+        message = f"{request.model!r} thinks in a form that cannot be told from its answer"
+        raise Unsupported(message, capability="reasoning", hint="Pass False, or leave reasoning out.")
 
 
 def _at_least_one(name: str, value: int | None) -> None:

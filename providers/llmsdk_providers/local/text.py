@@ -48,9 +48,9 @@ class Texts:
 
     def __init__(self, tokenizer: Any, name: str, ends: Sequence[Any]) -> None:
         self._template = _template_text(tokenizer.chat_template)
-        self._switch = switch(self._template)
-        self._marks = marks(self._template, _spellings(tokenizer, lambda token: True))
-        self.codec = Codec(tokenizer, () if self._marks is None else (self._marks.begin, self._marks.end))
+        self.marks = marks(self._template, _spellings(tokenizer, lambda token: True))
+        """Around what the model thinks, if they are known."""
+        self.codec = Codec(tokenizer, () if self.marks is None else (self.marks.begin, self.marks.end))
         self.tokenizer = self._tokenizer = tokenizer
         self._name = name
         self._lock = Lock()
@@ -66,6 +66,8 @@ class Texts:
         self._end_of_turn = self._find_end_of_turn() if self._template else None
         self._form: CallForm | None = None
         self._form_sought = False
+        self._switch: str | None = None
+        self._switch_sought = False
 
     # --- prompts ----------------------------------------------------------------------------------------------
 
@@ -88,8 +90,8 @@ class Texts:
         continued = request.input[-1].role == "assistant"
         end = () if self._end_of_turn is None else (self._end_of_turn,)
         thinking = None
-        if self._marks is not None and not continued:
-            thinking = Thinking(self._marks, self._marks.opened("".join(text for text, _ in rendered)))
+        if self.marks is not None and not continued:
+            thinking = Thinking(self.marks, self.marks.opened("".join(text for text, _ in rendered)))
         return Prompt(ids, ids if continued else (), end, stop_ids, thinking)
 
     def candidate(self, prompt: Prompt, request: Request, text: str) -> tuple[int, ...]:
@@ -160,15 +162,33 @@ class Texts:
         tools = described([Tool(PROBE, {"type": "object", "properties": {"first": {"type": "string"}}})])
         try:
             before = self._render([question], tools)
+            before = before if self.marks is None else self.marks.unopened(before)
             after = self._render([question, probe()], tools, ends=True)
         except TemplateError:
             return None
         same = next((n for n, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), len(before))
         call = after[same:]
-        if self._marks is not None:  # some templates write thoughts of nothing before the last reply
-            thought, end, rest = call.partition(self._marks.end)
+        if self.marks is not None:  # some templates write thoughts of nothing before the last reply
+            thought, end, rest = call.partition(self.marks.end)
             call = rest if end and PROBE not in thought else call
         return learned(call, self._special)
+
+    def switch(self) -> str | None:
+        """The variable by which the template lets the model think, or not."""
+        if not self._switch_sought:
+            self._switch = self._learn_switch()
+            self._switch_sought = True
+        return self._switch
+
+    def _learn_switch(self) -> str | None:
+        name, question = switch(self._template), {"role": "user", "content": "a"}
+        if name is None:
+            return None
+        try:
+            on, off = (self._render([question], None, **{name: wish}) for wish in (True, False))
+        except TemplateError:
+            return None
+        return None if on == off else name
 
     def _rendered(self, request: Request) -> list[tuple[str, bool]]:
         """The conversation as stretches of text, each with whether it is to be read without control tokens."""
@@ -191,10 +211,10 @@ class Texts:
         for turn, own in zip(marked, said, strict=True):
             if own["role"] == "assistant":
                 turn["content"] = broken(own["content"], self._special)
-        thinks = {self._switch: bool(request.reasoning)} if self._switch and request.reasoning is not None else {}
+        thinks = {} if request.reasoning is None or (name := self.switch()) is None else {name: bool(request.reasoning)}
         text = self._render(marked, [_replaced(tool, broken, self._control) for tool in known], **thinks)
-        if request.reasoning is False and self._marks is not None and self._marks.opened(text):
-            text += f"\n{self._marks.end}\n\n"
+        if request.reasoning is False and self.marks is not None and self.marks.opened(text):
+            text += f"\n{self.marks.end}\n\n"
         return _stretches(text, mark, self._control) if mark in text else [(text, False)]
 
     def _render(

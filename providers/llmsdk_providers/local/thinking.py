@@ -19,14 +19,16 @@ STATE = "local.thinking"
 """What says of a part of a message that a model thought it here."""
 GAP = 4
 """White space between thoughts and an answer that is held to a grammar, in characters."""
-_TAG = re.compile(r"<[^<>\s]*(?:think|thought|reason)[^<>\s]*>|\[[^\[\]\s]*(?:think|thought|reason)[^\[\]\s]*\]", re.I)
+_TAG = re.compile(
+    r"<[^<>{}\s]*(?:think|thought|reason)[^<>{}\s]*>|\[[^\[\]{}\s]*(?:think|thought|reason)[^\[\]{}\s]*\]", re.I
+)
 _BEGIN = re.compile("start|begin", re.I)
 _SWITCH = re.compile(r"\{[{%][^{}%]*?(?<![\w.'\"])(enable_thinking|thinking)(?![\w'\"])")
 """A variable in an expression or a statement, not in a text or of a message."""
 
 
 def switch(template: str) -> str | None:
-    """The variable by which a chat template lets the model think, or not."""
+    """The variable by which a chat template may let the model think, or not. Whether it does shows when it is set."""
     found = _SWITCH.search(template)
     return None if found is None else found[1]
 
@@ -41,6 +43,11 @@ class Marks:
     def opened(self, prompt: str) -> bool:
         """Whether a prompt ends where the model is to think."""
         return prompt.rstrip().endswith(self.begin)
+
+    def unopened(self, prompt: str) -> str:
+        """A prompt without thoughts of nothing at its end, which may have just begun."""
+        begin, end = re.escape(self.begin), re.escape(self.end)
+        return re.sub(rf"{begin}\s*({end}\s*)?$", "", prompt)
 
 
 def marks(template: str, tokens: Iterable[str]) -> Marks | None:

@@ -54,6 +54,7 @@ OPEN = SAID + "<think>\n{% endif %}"
         ("<seed:think>a</seed:think>", [], Marks("<seed:think>", "</seed:think>")),
         ("{{ m['reasoning_content'] }}<tools></tools>", ["<tool_call>", "</tool_call>"], None),
         ("<think>", [], None),
+        ("{{ '<think{}>'.format(x) }}{{ '</think{}>'.format(x) }}", [], None),
     ],
 )
 def test_marks_are_a_pair_of_tags_with_a_telling_name(template: str, tokens: list[str], found: Marks | None) -> None:
@@ -172,6 +173,25 @@ def test_the_form_of_a_call_has_no_thoughts_before_it(texts: Callable[..., Texts
         assert texts(template).calls() == CallForm("<tool_call>", "</tool_call>", "name", "arguments", listed=False)
 
 
+def test_the_form_of_a_call_is_not_cut_where_a_thought_would_begin(texts: Callable[..., Texts]) -> None:
+    """As of QwQ: the prompt begins a thought, and a turn that calls has none."""
+    for begun in ("<think>\n", "<think>\n</think>"):
+        made = texts(
+            OPEN.replace(" and loop.last and not add", " and false and not add").replace("<think>\n{%", begun + "{%")
+        )
+        assert made.calls() == CallForm("<tool_call>", "</tool_call>", "name", "arguments", listed=False)
+
+
+def test_a_variable_that_changes_nothing_is_no_switch(texts: Callable[..., Texts]) -> None:
+    assert texts(SWITCHED).switch() == "enable_thinking"
+    for idle in (
+        "{% set thinking = 1 %}",
+        "{{ '' if enable_thinking else '' }}",
+        "{% if thinking is false %}{{ raise_exception('no') }}{% endif %}",
+    ):
+        assert texts(OPEN + idle).switch() is None
+
+
 def test_candidates_are_answers(texts: Callable[..., Texts]) -> None:
     """They are scored behind thoughts of nothing, whether the template has a switch or not."""
     for template in (SWITCHED, OPEN):
@@ -262,6 +282,16 @@ def test_the_switch(client: Client, template: str) -> None:
     for wish in ("low", 100):
         with pytest.raises(Unsupported, match="no effort"):
             client.chat("a", reasoning=wish)  # type: ignore[arg-type]
+
+
+def test_thoughts_in_a_form_that_is_not_known(tmp_path: Path) -> None:
+    template = SWITCHED.replace("<think>", "<|muse|>").replace("</think>", "<|said|>")
+    folder = make_talker(tmp_path / "model", [ANSWER, "<|end|>"], template=template)
+    with Client(f"local:{folder}", config={"providers": {"local": {"threads": 1}}}) as client:
+        assert client.chat("a").text == ANSWER
+        assert client.chat("a", reasoning=False, max_tokens=3).reasoning == ""
+        with pytest.raises(Unsupported, match="form"):
+            client.chat("a", reasoning=True)
 
 
 def test_a_raw_prompt_is_continued_as_it_is(client: Client, template: str) -> None:
