@@ -20,7 +20,8 @@ from fuzzing.choices import Choices
 from fuzzing.hosts import HERE, typed
 
 from llmsdk import Budget, Client, Message, Text, Tool
-from llmsdk.config import FLAT, Config, load
+from llmsdk.config import Config, load
+from llmsdk.config.tables import FLAT
 from llmsdk.errors import LLMError
 from llmsdk.options import CHAT, ChatOptions
 from llmsdk.registry import BUILT_IN, Registry
