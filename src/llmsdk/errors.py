@@ -45,7 +45,7 @@
       ├ NumericalFault
       └ EngineDead
 
-Text is bounded, and whoever builds an error from a provider's words redacts the key first (``llmsdk.io.http``).
+Text is bounded, and whoever builds an error from a provider's words redacts the key first (``llmsdk.io.redact``).
 ``asyncio.CancelledError``, ``trio.Cancelled`` and ``KeyboardInterrupt`` are never wrapped.
 """
 
@@ -200,19 +200,25 @@ class RequestRejected(LLMError):
 
 
 class Unauthorized(RequestRejected):
+    """The key is missing, wrong or no longer valid."""
+
     default_hint = "Check the API key; `llmsdk doctor` shows where it is taken from."
 
 
 class PermissionDenied(RequestRejected):
+    """The key may not do this."""
+
     default_hint = "The key is valid but may not use this model or feature."
 
 
 class NotFound(RequestRejected):
+    """The host has no such model, or no such path."""
+
     default_hint = "Check the model's name and base_url; client.models() lists what the provider offers."
 
 
 class InvalidRequest(RequestRejected):
-    pass
+    """The host does not take the request as it is."""
 
 
 class ContextTooLong(RequestRejected):
@@ -224,15 +230,17 @@ class ContextTooLong(RequestRejected):
 
 
 class ContentFiltered(RequestRejected):
-    pass
+    """The host's filter refused the prompt."""
 
 
 class QuotaExhausted(RequestRejected):
+    """The account has no credit left."""
+
     default_hint = "The account is out of credit; retrying does not help."
 
 
 class PayloadTooLarge(RequestRejected):
-    pass
+    """The request has more bytes than the host takes."""
 
 
 # --- may pass ---------------------------------------------------------------------------------------------------
@@ -251,15 +259,17 @@ class Transient(LLMError):
 
 
 class RateLimited(Transient):
+    """More was asked than the account may."""
+
     default_hint = "Slow down, or raise retry attempts so that the wait the provider asks for is taken."
 
 
 class Overloaded(Transient):
-    pass
+    """The host has too much to do, whoever asks."""
 
 
 class ServerFault(Transient):
-    pass
+    """The host failed."""
 
 
 class ConnectFailed(Transient):
@@ -299,14 +309,16 @@ class BadResponse(LLMError):
 
 
 class InvalidBody(BadResponse):
-    pass
+    """The body is not what the dialect says."""
 
 
 class ResponseTooLarge(BadResponse):
-    pass
+    """The body is longer than the provider's ``max_body``."""
 
 
 class Redirected(BadResponse):
+    """The host sent the request on to another address."""
+
     default_hint = "Redirects are not followed: the prompt would go to another host. Set base_url to the final address."
 
 
@@ -317,11 +329,11 @@ class OutputError(LLMError):
 
 
 class SchemaMismatch(OutputError):
-    pass
+    """The reply does not fit the type that was asked for."""
 
 
 class InvalidToolArguments(OutputError):
-    pass
+    """The model wrote arguments that the tool cannot take."""
 
 
 class Refused(OutputError):
@@ -363,6 +375,8 @@ class CircuitOpen(LLMError):
 
 
 class ClientClosed(LLMError):
+    """The client was closed before the call."""
+
     default_hint = "Make a new client; a closed one stays closed."
 
 
@@ -386,12 +400,12 @@ class TemplateError(RuntimeFault):
 
 
 class OutOfMemory(RuntimeFault):
-    pass
+    """Memory ran out."""
 
 
 class NumericalFault(RuntimeFault):
-    pass
+    """The model computed something that is no number."""
 
 
 class EngineDead(RuntimeFault):
-    pass
+    """The thread of the model has ended, or was left behind by a fork."""

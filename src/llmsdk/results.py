@@ -147,7 +147,10 @@ class Result:
         return None if body is None else _parsed(body)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: the fields, the sums ``usage`` and ``cost`` (``None`` where unknown), not ``raw``."""
+        """Plain data: the fields, the sums ``usage`` and ``cost`` (``None`` where unknown), not ``raw``.
+
+        A cost is a ``Decimal`` and a label what was passed; for JSON there is ``to_json``.
+        """
         return {**_plain(self), "usage": _plain(self.usage), "cost": self.cost}
 
     def to_json(self) -> str:
@@ -289,15 +292,14 @@ class Classification(Result, Generic[L]):
 
     ``scores`` are probabilities: over the labels (adding up to 1), or for each label by itself when ``multi``.
     ``probability`` says where they come from: ``exact`` (the model's own probability of each label, scored or put out
-    by a classifier), ``logprob`` (from the logprobs of its first token), ``vote`` (shares of several replies) or
-    ``stated`` (the model was asked to say).
+    by a classifier), ``logprob`` (from the logprobs of its first token) or ``stated`` (the model was asked to say).
     """
 
     label: L
     labels: tuple[L, ...]
     """All labels that fit, the most probable first; exactly one unless ``multi``."""
     scores: dict[L, float]
-    probability: Literal["exact", "logprob", "vote", "stated"]
+    probability: Literal["exact", "logprob", "stated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What travels through the library: messages, a request, the events of a reply, and usage.
 
 Everything here is frozen data without behaviour that waits. A provider turns a ``Request`` into a stream of
-``Event``; ``llmsdk.results`` folds that stream into what the caller gets.
+``Event``; ``llmsdk.reply`` folds that stream, and the tasks read ``llmsdk.results`` out of it.
 """
 
 from __future__ import annotations
@@ -192,8 +192,18 @@ def filled(kind: type[T], fields: dict[str, Any]) -> T:
 # --- usage ------------------------------------------------------------------------------------------------------
 
 
+class _Wordless:
+    """An event that adds nothing to the answer."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> str:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(_Wordless):
     """Tokens of one attempt, or of a whole call. ``None`` means not reported, never zero.
 
     ``input_tokens`` includes cached ones and cache writes, ``output_tokens`` includes reasoning. A later ``Usage``
@@ -228,10 +238,6 @@ class Usage:
             _sum([usage.reasoning_tokens for usage in usages]),
             "provider" if not sources else sources.pop() if len(sources) == 1 else "mixed",
         )
-
-    @property
-    def text(self) -> str:
-        return ""
 
 
 def _sum(counts: list[int | None]) -> int | None:
@@ -274,7 +280,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(_Wordless):
     """The next piece of the reasoning in ``slot``. Not part of the answer, so ``text`` is empty.
 
     A provider that thinks in several blocks, or that has other blocks to be sent back as they came, numbers them; a
@@ -286,13 +292,9 @@ class ReasoningDelta:
     provider_state: Any = None
     slot: int = 0
 
-    @property
-    def text(self) -> str:
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(_Wordless):
     """A piece of the tool call in ``slot``. An empty ``id`` or ``name`` adds nothing to what came before."""
 
     slot: int
@@ -302,13 +304,9 @@ class ToolCallDelta:
     index: int = 0
     provider_state: Any = None
 
-    @property
-    def text(self) -> str:
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
-class Info:
+class Info(_Wordless):
     """What the provider said about the reply: its id, the model that really answered, how it was reached."""
 
     id: str | None = None
@@ -317,42 +315,26 @@ class Info:
     raw: bytes | tuple[bytes, ...] | None = field(default=None, repr=False)
     """The body as received; one item per event for a stream."""
 
-    @property
-    def text(self) -> str:
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(_Wordless):
     """The provider's own word that choice ``index`` is complete. Without it a stream was cut."""
 
     reason: FinishReason
     raw_reason: str | None = None
     index: int = 0
 
-    @property
-    def text(self) -> str:
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class Output(_Wordless):
     """The whole result of an operation that yields no text: scores, vectors, spans, a list of models."""
 
     value: Any
 
-    @property
-    def text(self) -> str:
-        return ""
-
 
 @dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(_Wordless):
     """All that has come so far is void: it broke off, and the next model begins anew. Only with ``restart=True``."""
-
-    @property
-    def text(self) -> str:
-        return ""
 
 
 Event = TextDelta | ReasoningDelta | ToolCallDelta | Usage | Info | Finish | Output | Reset

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from importlib import import_module
 from importlib.metadata import EntryPoint, distribution
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from house_source import ROOT, files, sources
@@ -63,6 +63,10 @@ def test_python_says_which_name_was_meant() -> None:
     program = "import llmsdk; llmsdk.Clint"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.endswith("has no attribute 'Clint'. Did you mean: 'Client'?\n")
+
+
+def test_every_kind_of_event_is_exported() -> None:
+    assert {kind.__name__ for kind in get_args(llmsdk.Event)} <= set(llmsdk.__all__)
 
 
 def test_every_result_is_exported() -> None:

@@ -116,7 +116,7 @@ def classify(client: Client, described: Mapping[str, str]) -> None:
     assert_type(client.classify(["great", "poor"], ["good", "bad"]), Batch[Classification[str]])
     assert_type(client.classify("great", Literal["good", "bad"]), Classification[Literal["good", "bad"]])
     assert_type(client.classify("great", Literal["good", "bad"]).label, Literal["good", "bad"])
-    assert_type(client.classify("great", Mood).probability, Literal["exact", "logprob", "vote", "stated"])
+    assert_type(client.classify("great", Mood).probability, Literal["exact", "logprob", "stated"])
 
 
 def the_rest(client: Client) -> None:
