@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llmsdk.errors import InputError, LLMError, ModelFileError, OutOfMemory
-from llmsdk.types import Event, Finish, FinishReason, TokenLogprob
+from llmsdk.types import Event, Finish, FinishReason, Info, TokenLogprob
 from llmsdk_providers.local.context import Context
 from llmsdk_providers.local.detokenizer import Detokenizer
 from llmsdk_providers.local.grammar import Grammar, Matcher
@@ -20,6 +20,7 @@ from llmsdk_providers.local.writer import Writer
 if TYPE_CHECKING:
     from torch import Tensor
 
+CUT = "max_tokens ended the reply while the model was still thinking: raise it, or pass reasoning=False where it can"
 Delivery = Event | LLMError
 """What a mailbox gets: events as they come, and at the end one ``Finish``, ``Output`` or error."""
 
@@ -132,7 +133,9 @@ class Generation:
         return TokenLogprob(piece(token), chosen, tuple((piece(other), chance) for other, chance in best))
 
     def _finish(self, reason: FinishReason, raw_reason: str, *events: Event) -> None:
-        self._end(*events, *self._writer.finish(), Finish(reason, raw_reason, self._plan.index))
+        cut = reason == "length" and self._writer.thinking
+        warnings = [Info(warning=CUT)] if cut else []
+        self._end(*events, *self._writer.finish(), *warnings, Finish(reason, raw_reason, self._plan.index))
 
     def _end(self, *deliveries: Delivery) -> None:
         if not self.over:

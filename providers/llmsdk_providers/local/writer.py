@@ -70,6 +70,11 @@ class Writer:
         """The stop string that ended the text, if one did."""
         return self._stops.found
 
+    @property
+    def thinking(self) -> bool:
+        """The answer has not begun."""
+        return self._thoughts.inside
+
     def push(self, token: int, logprob: TokenLogprob | None = None) -> list[Delta]:
         """The next deltas; none while nothing is certain."""
         if logprob is not None:

@@ -240,6 +240,8 @@ def test_max_tokens_may_cut_a_thought(client: Client, template: str) -> None:
     assert reply.reasoning
     assert THOUGHT.startswith(reply.reasoning)
     assert reply.usage.reasoning_tokens == reply.usage.output_tokens == 3
+    assert [warning for warning in reply.warnings if "max_tokens" in warning]
+    assert not client.chat("a", max_tokens=12).warnings
 
 
 def test_stop_strings_and_logprobs_are_of_the_answer(client: Client) -> None:
