@@ -154,11 +154,11 @@ def answer(
     question = text_or_stdin(text, what="question")
     options = _given(max_tokens=max_tokens, temperature=temperature, seed=seed, deadline=timeout)
     with _client(model, config) as client:
-        result = tell(
-            lambda stream: client.answer(question, context=texts or None, stream=stream, **options), as_json=as_json
+        tell(
+            lambda stream: client.answer(question, context=texts or None, stream=stream, **options),
+            as_json=as_json,
+            below=lambda result: show.evidence(result, [str(path) for path in files], texts),
         )
-    if not as_json:
-        show.evidence(result, [str(path) for path in files], texts)
 
 
 def _document(path: Path) -> str:

@@ -56,12 +56,11 @@ def text_or_stdin(text: str | None, *, what: str = "text") -> str:
     return piped.removesuffix("\n").removesuffix("\r")
 
 
-def tell(ask: Ask, *, as_json: bool) -> Any:
-    """Print an answer as it comes, or its JSON; returns the result."""
+def tell(ask: Ask, *, as_json: bool, below: Callable[[Any], None] | None = None) -> None:
+    """Print an answer as it comes, what stands ``below`` it, and its figures; or its JSON."""
     if as_json:
-        result = ask(False)
-        print(result.to_json())
-        return result
+        print(ask(False).to_json())
+        return
     last = "\n"
     clean = printable if sys.stdout.isatty() else str
     with ask(True) as stream:
@@ -75,8 +74,9 @@ def tell(ask: Ask, *, as_json: bool) -> Any:
                 last = text
         result = stream.result
     _closed(last)
+    if below:
+        below(result)
     about(result)
-    return result
 
 
 def _closed(last: str) -> str:
