@@ -238,7 +238,7 @@ def test_F077_what_no_wire_takes_is_named_with_its_place(
         ("text", "translate", {"to": "zh"}),
     ):
         assert says in refused(client, host, argument, verb, text, **options).message
-    assert says in refused(client, host, "labels", "classify", "x", ["a", text]).message
+    assert says in refused(client, host, "labels[1]", "classify", "x", ["a", text]).message
 
 
 def test_F078_a_prompt_of_10_MB_does_not_fit() -> None:
@@ -261,28 +261,28 @@ class Same(enum.Enum):
 
 
 @pytest.mark.parametrize(
-    ("labels", "says"),
+    ("labels", "argument", "says"),
     [
-        ([], "0 labels"),
-        (["a"], "1 labels"),
-        (["a", "a"], "twice"),
-        (["a", "A"], "one label"),
-        (["caf\u00e9", "cafe\u0301"], "one label"),
-        (["stra\u00dfe", "STRASSE"], "one label"),
-        (["a", ""], "empty"),
-        (["a", " b"], "white space"),
-        (["a", 7], "not int"),
-        (["a", None], "not NoneType"),
-        (["a", "b" * 2000], "2000 characters"),
-        ([str(number) for number in range(10_000)], "10000 labels"),
-        ({"a": "x", "b": 7}, "not int"),
-        (Same, "one label"),
-        ("ab", "str"),
-        (None, "NoneType"),
+        ([], "labels", "no labels"),
+        (["a"], "labels", "one label to choose from"),
+        (["a", "a"], "labels", "twice"),
+        (["a", "A"], "labels", "one label"),
+        (["caf\u00e9", "cafe\u0301"], "labels", "one label"),
+        (["stra\u00dfe", "STRASSE"], "labels", "one label"),
+        (["a", ""], "labels[1]", "empty"),
+        (["a", " b"], "labels", "white space"),
+        (["a", 7], "labels[1]", "not int"),
+        (["a", None], "labels[1]", "not NoneType"),
+        (["a", "b" * 2000], "labels", "2000 characters"),
+        ([str(number) for number in range(10_000)], "labels", "10000 labels"),
+        ({"a": "x", "b": 7}, "labels['b']", "not int"),
+        (Same, "labels", "one label"),
+        ("ab", "labels", "str"),
+        (None, "labels", "NoneType"),
     ],
 )
-def test_F080_labels(labels: Any, says: str, client: Client, host: FaultServer) -> None:
-    assert says in refused(client, host, "labels", "classify", "x", labels).message
+def test_F080_labels(labels: Any, argument: str, says: str, client: Client, host: FaultServer) -> None:
+    assert says in refused(client, host, argument, "classify", "x", labels).message
 
 
 @pytest.mark.parametrize(
