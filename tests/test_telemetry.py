@@ -15,6 +15,7 @@ from servers.openai_server import KEY, OpenAIServer
 from llmsdk import AsyncClient, Client, Message, OpenTelemetry
 from llmsdk.errors import InvalidRequest, MissingExtra, Overloaded, StreamInterrupted
 from llmsdk.io import IO
+from llmsdk.testing import FaultServer
 from llmsdk.types import Event, Info, Request, TextDelta, ToolCall, ToolResult, Usage
 
 sdk = pytest.importorskip("opentelemetry.sdk.trace")
@@ -287,3 +288,20 @@ def test_without_the_package_it_says_which_extra(monkeypatch: pytest.MonkeyPatch
 def test_without_an_sdk_nothing_happens() -> None:
     with Client("scripted:m", provider=scripted(says("hello")), tracer=OpenTelemetry(content=True)) as client:
         assert client.complete("x").text == "hello"
+
+
+def test_of_several_hosts_the_one_that_answered_is_named(kit: Kit) -> None:
+    with FaultServer() as one, FaultServer() as two:
+        hosts = {
+            "one": {"kind": "openai", "base_url": one.url, "api_key": "sk-refused-0123456789"},
+            "two": {"kind": "openai", "base_url": two.url, "api_key": two.key},
+        }
+        config = {"providers": hosts, "models": {"fast": {"spread": ["one:small", "two:large"]}}}
+        with Client("fast", config=config, tracer=kit.tracer()) as client:
+            result = client.chat("Hello!")
+    assert (result.provider, len(one.requests), len(two.requests)) == ("two", 1, 1)
+    told = kit.call().attributes
+    assert (told["gen_ai.provider.name"], told["gen_ai.request.model"]) == ("two", "large")
+    assert told["server.port"] == two.port
+    (seconds,) = kit.points("gen_ai.client.operation.duration")
+    assert (seconds.attributes["gen_ai.provider.name"], seconds.attributes["server.port"]) == ("two", two.port)

@@ -108,6 +108,9 @@ class _Span:
         self._common = common
 
     def __call__(self, outcome: Mapping[str, Any]) -> None:
+        if self._common is not None and "asked" in outcome:  # it was open who of several would answer
+            self._common = {**self._common, **_whom(outcome["provider"], outcome["asked"], outcome["address"])}
+            self.span.set_attributes(self._common)
         if self.span.is_recording():
             told = _attempt(outcome) if self._common is None else _response(outcome)
             self.span.set_attributes({name: value for name, value in told.items() if value is not None})
@@ -126,15 +129,17 @@ def _common(operation: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """What spans and metrics have in common."""
     if operation == "generate":
         operation = "text_completion" if told["raw"] else "chat"
-    common = {
-        "gen_ai.operation.name": _OPERATIONS.get(operation, operation),
-        "gen_ai.provider.name": _PROVIDERS.get(told["provider"], told["provider"]),
-        "gen_ai.request.model": told["model"],
-    }
-    if told["address"]:
-        to = urlsplit(told["address"])
-        common |= {"server.address": to.hostname, "server.port": to.port or (80 if to.scheme == "http" else 443)}
-    return common
+    name = _OPERATIONS.get(operation, operation)
+    return {"gen_ai.operation.name": name, **_whom(told["provider"], told["model"], told["address"])}
+
+
+def _whom(provider: str, model: str, address: str | None) -> dict[str, Any]:
+    """Who is asked."""
+    named = {"gen_ai.provider.name": _PROVIDERS.get(provider, provider), "gen_ai.request.model": model}
+    if not address:
+        return named
+    to = urlsplit(address)
+    return {**named, "server.address": to.hostname, "server.port": to.port or (80 if to.scheme == "http" else 443)}
 
 
 def _request(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from llmsdk.accounting.budget import NOTHING, Amount, Hold, entered, hold
 from llmsdk.errors import BudgetExceeded, ConfigError, Disconnected, InputError, Overloaded
 from llmsdk.io import IO
 from llmsdk.provider import Capabilities
+from llmsdk.testing import FaultServer
 from llmsdk.types import Event, Request, Usage
 
 NOW = time.time()
@@ -194,6 +195,29 @@ def test_an_unknown_price_is_refused_unless_it_may_be_left_out() -> None:
         budget = Budget(usd=1, requests=5, unpriced="allow")
         client.complete("x", budget=budget)
         assert budget.spent == Amount(tokens=10, requests=1)
+
+
+def test_what_the_hint_for_an_unknown_price_says_can_be_done_in_code_and_in_the_configuration() -> None:
+    with FaultServer() as host:
+        for given, cost in (
+            ({"budget": {"usd": 1.0, "unpriced": "allow"}}, None),
+            ({"budget": {"tokens": 9_000, "requests": 9}}, None),
+            ({"budget": {"usd": 1.0}}, "openai"),
+        ):
+            config = host.config(**given)
+            if cost:
+                config["providers"]["openai"]["prices"] = cost
+            with Client("openai:gpt-4.1-mini", config=config) as client:
+                result = client.chat("x")
+                assert (result.cost is None) == (cost is None)
+                assert client.chat("x", budget=Budget(usd=1, unpriced="allow")).text == result.text
+        with Client("openai:gpt-4.1-mini", config=host.config(budget={"usd": 1.0})) as client:
+            seen = len(host.requests)
+            with pytest.raises(ConfigError, match=r"no known price of 'gpt-4\.1-mini'") as refused:
+                client.chat("x")
+            assert 'unpriced="allow"' in refused.value.hint
+            assert 'unpriced = "allow" under [budget]' in refused.value.hint
+            assert len(host.requests) == seen
 
 
 def test_local_models_cost_nothing() -> None:
@@ -436,7 +460,8 @@ def test_what_may_be_needed() -> None:
     assert caught.value.message == "a budget in dollars, and no known price of 'm'"
     assert caught.value.hint == (
         'Say whose prices hold by prices = "openai" (or another vendor) under [providers.NAME], '
-        'or leave it out of the sum by Budget(usd=..., unpriced="allow"); tokens= and requests= need no price.'
+        'or leave it out of the sum by Budget(usd=..., unpriced="allow"), or unpriced = "allow" under [budget]'
+        "; tokens= and requests= need no price."
     )
 
 

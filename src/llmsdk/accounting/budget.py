@@ -252,7 +252,8 @@ def needed(budgets: Iterable[Budget], operation: Operation, tariff: str, model: 
         if usd is None and any(budget.usd is not None and budget.unpriced == "refuse" for budget in budgets):
             hint = (
                 'Say whose prices hold by prices = "openai" (or another vendor) under [providers.NAME], '
-                'or leave it out of the sum by Budget(usd=..., unpriced="allow"); tokens= and requests= need no price.'
+                'or leave it out of the sum by Budget(usd=..., unpriced="allow"), or unpriced = "allow" under [budget]'
+                "; tokens= and requests= need no price."
             )
             raise ConfigError(f"a budget in dollars, and no known price of {model!r}", hint=hint)
     return Amount(usd or Decimal(0), bound.total_tokens or 0, 1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from operator import attrgetter
 from typing import Any
 
 from llmsdk.io import close
 from llmsdk.pipeline import Call, Handler, is_content
 from llmsdk.pipeline.hooks import quietly
-from llmsdk.results import total_usage
+from llmsdk.results import Attempt, total_usage
 from llmsdk.types import Event
 
 OPTIONS = (
@@ -52,12 +52,11 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
 
 def _asked(call: Call, content: bool) -> dict[str, Any]:
     request = call.request
-    alone = call.choice is None or len(call.choice.members.hosts) == 1
     options = {name: value for name, value in zip(OPTIONS, _options(request), strict=True) if value is not None}
     told: dict[str, Any] = {
         "provider": call.provider.name,
         "model": request.model,
-        "address": getattr(getattr(call.provider, "host", None), "url", None) if alone else None,
+        "address": _address(call.provider) if _alone(call) else None,
         "raw": isinstance(request.input, str),
         "stream": request.stream,
         "n": request.n,
@@ -65,6 +64,23 @@ def _asked(call: Call, content: bool) -> dict[str, Any]:
         "options": options,
     }
     return told | {"input": request.messages} if content else told
+
+
+def _alone(call: Call) -> bool:
+    """Whether it is settled from the start who is asked."""
+    return call.choice is None or len(call.choice.members.hosts) == 1
+
+
+def _address(provider: Any) -> str | None:
+    return getattr(getattr(provider, "host", None), "url", None)
+
+
+def _who(call: Call, rows: Sequence[Attempt]) -> dict[str, Any]:
+    """Who gave the latest reply, where that was open at the start."""
+    if call.choice is None or _alone(call) or not rows or rows[-1].cached:
+        return {}
+    member = call.choice.members.called(rows[-1].provider)
+    return {"provider": member.provider.name, "asked": member.model, "address": _address(member.provider)}
 
 
 def _answered(call: Call, before: int, failure: BaseException | None, content: bool) -> dict[str, Any]:
@@ -80,4 +96,5 @@ def _answered(call: Call, before: int, failure: BaseException | None, content: b
         "usage": total_usage(rows),
         "cached": bool(rows) and rows[-1].cached,
     }
+    told |= _who(call, rows)
     return told | {"output": tuple(choice.message for choice in reply.choices)} if content else told
