@@ -31,6 +31,8 @@ R = TypeVar("R", bound=Result)
 
 async def first(lines: Sequence[Callable[[], Line]], task: Task[R]) -> R:
     """The result of a task on the first model that can."""
+    if len(lines) == 1:
+        return await _on(lines[0](), task)
     turns = _in_turn(lines)
     for line in islice(turns, len(lines) - 1):
         try:

@@ -77,7 +77,7 @@ class _Choice:
 
     @property
     def reasoning(self) -> str:
-        return "".join(piece for thought in self.thoughts.values() for piece in thought.pieces)
+        return "".join([piece for thought in self.thoughts.values() for piece in thought.pieces])
 
     def parts(self) -> Iterator[Part]:
         """Everything in the order in which it began; text that came in one go is one part."""

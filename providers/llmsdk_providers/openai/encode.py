@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 from llmsdk.errors import InputError, Unsupported
@@ -21,6 +22,7 @@ from llmsdk_providers.openai.schema import bound, named
 _SAMPLING = (
     "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty",
 )  # fmt: skip
+_sampling = attrgetter(*_SAMPLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def completion(request: Request, dialect: Dialect) -> dict[str, Any]:
 
 
 def _common(request: Request, dialect: Dialect) -> dict[str, Any]:
-    fields = {name: value for name in _SAMPLING if (value := getattr(request, name)) is not None}
+    fields = {name: value for name, value in zip(_SAMPLING, _sampling(request), strict=True) if value is not None}
     if request.stop:
         fields["stop"] = list(request.stop)
     if request.n != 1:

@@ -20,7 +20,7 @@ from llmsdk.errors import (
     Transient,
     forget,
 )
-from llmsdk.io import Clock, closing
+from llmsdk.io import IO, Clock, closing
 from llmsdk.pipeline import Call, is_content
 from llmsdk.pipeline.hooks import quietly
 from llmsdk.reply import Reply
@@ -47,13 +47,14 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
     clock = Clock(call.io.now, call.timeouts, call.deadline, heard=call.heard)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
-    row = await _reserved(call, clock)
+    io = call.io.within(clock)
+    row = await _reserved(call, io)
     call.began = clock.started
     span = _span(call) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None
     try:
-        async with closing(call.invoke(call.provider, call.request, call.io.within(clock))) as events:
+        async with closing(call.invoke(call.provider, call.request, io)) as events:
             async for event in events:
                 reply.add(event)
                 if not clock.content and is_content(event):
@@ -82,24 +83,12 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         failure = error
         raise
     finally:
-        settled, usage = _settle(call, clock, failure)
-        done = call.ledger.settle(
-            row,
-            settled,
-            usage,
-            seconds=clock.now() - clock.started,
-            first_token=first_token,
-            error=type(failure).__name__ if failure else None,
-            queued=call.queued,
-        )
-        call.row = done
-        call.attempts.append(done)
-        call.health.settle(None if clock.content else failure, call.circuit, clock.now)
-        _end(span, done)
+        _settle(call, row, clock, first_token, failure)
+        _end(span, call.row)
         forget(failure)
 
 
-async def _reserved(call: Call, clock: Clock) -> Attempt:
+async def _reserved(call: Call, io: IO) -> Attempt:
     """The row of an attempt that is about to be sent, which the circuit and the budgets allow."""
     name = call.label or call.provider.name
     entered = call.health.enter(name, call.circuit, call.io.now)
@@ -109,7 +98,7 @@ async def _reserved(call: Call, clock: Clock) -> Attempt:
             call.request.model,
             call.operation,
             bound=_bound(call),
-            io=call.io.within(clock),
+            io=io,
             budgets=call.budgets,
             tags=call.tags,
             tariff=getattr(call.provider, "tariff", None) or (call.provider.name if call.label else None),
@@ -144,7 +133,19 @@ def _bound(call: Call) -> Usage:
     return bound(call.request, known or OUTPUT)
 
 
-def _settle(call: Call, clock: Clock, failure: BaseException | None) -> tuple[Settled, Usage | None]:
+def _settle(call: Call, row: Attempt, clock: Clock, first: float | None, failure: BaseException | None) -> None:
+    """The attempt is over: settle its row, and tell of the host's health what its content has not told already."""
+    settled, usage = _outcome(call, clock, failure)
+    error, seconds = type(failure).__name__ if failure else None, clock.now() - clock.started
+    call.row = call.ledger.settle(
+        row, settled, usage, seconds=seconds, first_token=first, error=error, queued=call.queued
+    )
+    call.attempts.append(call.row)
+    if not clock.content:
+        call.health.settle(failure, call.circuit, clock.now)
+
+
+def _outcome(call: Call, clock: Clock, failure: BaseException | None) -> tuple[Settled, Usage | None]:
     """How far the attempt's usage is known. What may have run is never written down as nothing."""
     reply, request = call.reply, call.request
     if (used := _trusted(call)) is not None and (failure is None or reply.complete(request.n)):
@@ -201,19 +202,11 @@ def _span(call: Call) -> Callable[[dict[str, Any]], None] | None:
     return quietly("tracer.start", call.tracer.start, "attempt", told)
 
 
-def _attributes(row: Attempt) -> dict[str, Any]:
-    return {
-        "settled": row.settled,
-        "usage": row.usage,
-        "error": row.error,
-        "seconds": row.seconds,
-        "queued": row.queued,
-    }
-
-
-def _end(span: Callable[[dict[str, Any]], None] | None, row: Attempt) -> None:
-    if span is not None:
-        quietly("a span of tracer", span, _attributes(row))
+def _end(span: Callable[[dict[str, Any]], None] | None, row: Attempt | None) -> None:
+    if span is None or row is None:
+        return
+    told = {"settled": row.settled, "usage": row.usage, "error": row.error}
+    quietly("a span of tracer", span, told | {"seconds": row.seconds, "queued": row.queued})
 
 
 def _warning(note: str) -> Info:

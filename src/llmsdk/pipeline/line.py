@@ -67,6 +67,7 @@ class Line:
     given: tuple[Any, ...] = ()
     """What it takes besides the request."""
     cache: Cache | None = None
+    _can: Capabilities | None = None
 
     def __post_init__(self) -> None:
         self.started = self.io.now()
@@ -75,7 +76,9 @@ class Line:
 
     @property
     def capabilities(self) -> Capabilities:
-        return self.members.capabilities if self.members else self.provider.capabilities(self.model)
+        if self._can is None:
+            self._can = self.members.capabilities if self.members else self.provider.capabilities(self.model)
+        return self._can
 
     def does(self, protocol: type) -> bool:
         """Whether the provider has one of the small protocols."""

@@ -114,7 +114,8 @@ class HTTPProvider(ABC):
     async def generate(self, request: Request, io: IO) -> AsyncIterator[Event]:
         if io.clock is not None:
             io.clock.stream = request.stream
-        async with closing(await io.send(await self.prepare(self.encode(request), io))) as reply:
+        reply = await io.send(await self.prepare(self.encode(request), io))
+        try:
             if not 200 <= reply.status < 300:
                 raise await self.failure(reply)
             if not request.stream:
@@ -135,6 +136,8 @@ class HTTPProvider(ABC):
                         break
             for event in streamed.end():
                 yield event
+        finally:
+            await reply.aclose()
 
     async def failure(self, reply: HTTPReply) -> LLMError:
         """Read the body of a reply that is not 2xx, as far as it is worth it, and make the typed error of it."""
