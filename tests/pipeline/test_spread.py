@@ -314,9 +314,22 @@ def test_functions_do_not_run_twice_where_a_later_turn_goes_to_another_host() ->
 def test_limits_are_those_of_each_host() -> None:
     members = hosts([], [])
     c, io = core(members, limits={"h1": {"rpm": 1}, "h2": {"rpm": 2}}), FakeIO()
-    results = [ask(c, io) for _ in range(3)]
-    assert [result.provider for result in results] == ["h1", "h2", "h1"]
-    assert [result.timing.queued for result in results] == [0, 0, 60.25]
+    results = [ask(c, io) for _ in range(4)]
+    assert [result.provider for result in results] == ["h1", "h2", "h2", "h1"]  # who has room before who has to wait
+    assert [result.timing.queued for result in results] == [0, 0, 0, 60.25]
+
+
+def test_nobody_waits_for_a_host_that_is_slowed_down_while_another_is_free() -> None:
+    """Without ``Retry-After`` only the rate of who refused is halved; it is asked again, at that rate."""
+    c, io = core(hosts([*[says("h1")] * 5, RateLimited("slow down")], [])), FakeIO()
+    results = []
+    for _ in range(100):
+        results.append(ask(c, io))
+        io.advance(0.05)
+    assert [result.timing.queued for result in results] == [0] * 100
+    assert {result.provider for result in results[-40:]} == {"h1", "h2"}
+    first, second = next(iter(c.shared.sharing.values()))
+    assert first.limiter is not second.limiter
 
 
 def test_what_the_alias_can_is_what_all_of_them_can() -> None:

@@ -14,6 +14,8 @@ from llmsdk.errors import DeadlineExceeded
 from llmsdk.io import IO
 from llmsdk.limits.rules import NONE, NOTHING, Cost, Rule
 
+ONE = Cost()
+
 
 class Ticket:
     """One request's place: in the queue, then among those that were let through."""
@@ -93,6 +95,11 @@ class Gate:
             change()
             woken = self._advance(now)
         _wake(woken)
+
+    def has_room(self, now: float) -> bool:
+        """Whether one more request, of no size, would be let through at once."""
+        with self._held():
+            return not self._queue and self._wait(ONE, now) <= NOTHING
 
     @property
     def empty(self) -> bool:

@@ -104,6 +104,10 @@ class Learned:
         """Wait to be let through; see ``Gate.turn``."""
         return await self._gate.turn(cost, io, deadline)
 
+    def has_room(self, now: float) -> bool:
+        """Whether one more request would go at once."""
+        return self.open or self._gate.has_room(now)
+
     def pass_by(self, now: float) -> Ticket:
         """Go at once, while it is open."""
         ticket = self._gate.pass_by()

@@ -98,6 +98,11 @@ class Limiter:
             self._gate.leave(ticket, io.now(), 0)
             raise
 
+    def has_room(self, model: str, now: float) -> bool:
+        """Whether one more request would go at once, as far as its size does not matter."""
+        learned = self._models.get(model)
+        return not (self._set and not self._gate.has_room(now)) and (learned is None or learned.has_room(now))
+
     def _learned(self, model: str) -> Learned:
         found = self._models.get(model)
         if found is None:

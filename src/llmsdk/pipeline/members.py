@@ -40,6 +40,10 @@ class Member:
         until = max(self.load.until or 0.0, opened or 0.0)
         return until if until > now else 0.0
 
+    def is_full(self, now: float) -> bool:
+        """Whether a question would have to wait for its turn, by what its limits or its host allow."""
+        return self.limiter is not None and not self.limiter.has_room(self.model, now)
+
 
 class Members:
     """All that share the questions of an alias, or of a provider with several keys."""
@@ -95,8 +99,8 @@ class Choice:
         """Who alone may be asked again, since it may have done what was asked."""
 
     def next(self, now: float) -> Member:
-        """Whom to ask: those that are not left alone first, of these who was not tried yet, then by questions under
-        way, and then who was asked longest ago. Where all are left alone, the first that will be back.
+        """Whom to ask: those that are not left alone first, of these who was not tried yet, then who has room, then by
+        questions under way, and then who was asked longest ago. Where all are left alone, the first that will be back.
         """
         return self._stays or min(self.members, key=lambda member: self._rank(member, now))
 
@@ -114,9 +118,10 @@ class Choice:
         self._busy.discard(member)
         flight.end()
 
-    def _rank(self, member: Member, now: float) -> tuple[float, bool, int, int]:
+    def _rank(self, member: Member, now: float) -> tuple[float, bool, bool, int, int]:
         vain = member in self._tried or member in self._busy
-        return member.back(self._policy, now), vain, member.load.under_way, member.load.latest
+        back, load = member.back(self._policy, now), member.load
+        return back, vain, member.is_full(now), load.under_way, load.latest
 
     def failed(self, member: Member, error: LLMError, now: float, *, twice: bool) -> None:
         """Learn from how an attempt ended. ``twice``: the same may run at two hosts, by the caller's leave."""
