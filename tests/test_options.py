@@ -1,6 +1,7 @@
 """Bad input is a typed error that names the argument, before any I/O."""
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from scripted import Scripted
 
 from llmsdk import Client, Message, Tool
 from llmsdk.errors import InputError
-from llmsdk.options import CallSettings, call_settings, messages, request_fields
+from llmsdk.options import ASKED, CallSettings, call_settings, check_names, messages, request_fields
 from llmsdk.types import ToolCall, ToolResult
 
 
@@ -217,3 +218,19 @@ def test_a_model_and_a_header_are_words() -> None:
         Client(f"bedrock:{HALF}", config={}, api_key="key", base_url="http://127.0.0.1:1")
     with pytest.raises(InputError, match="no str"):
         request_fields({"extra": {"headers": {5: "x"}}})
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "said"),
+    [
+        ("classify", "stream", "no text to stream"),
+        ("answer", "documents", "context="),
+        ("complete", "system", "chat"),
+        ("with_options", "api_key", "where the client is made"),
+        ("chat", "temprature", "did you mean 'temperature'?"),
+    ],
+)
+def test_an_unknown_keyword_is_answered_with_what_takes_it(verb: str, name: str, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"{verb}() got an unexpected keyword argument '{name}'")) as caught:
+        check_names({name: "x"}, ASKED, verb)
+    assert said in str(caught.value)

@@ -482,6 +482,6 @@ def _host(model: str | None, host: Mapping[str, Any]) -> dict[str, Any]:
     """Overrides of the configuration that say where the client's own provider is."""
     name, colon, _ = model.partition(":") if isinstance(model, str) else ("", "", "")
     if not colon:
-        hint = 'Write Client("openai:MODEL", base_url=...), or put them into llmsdk.toml.'
+        hint = f'Write Client("openai:MODEL", {min(host)}=...), or put it into llmsdk.toml.'
         raise ConfigError(f"{min(host)}= needs a model written as PROVIDER:MODEL", hint=hint)
     return {"providers": {name: dict(host)}}

@@ -150,6 +150,17 @@ class CallSettings:
     progress: Progress | None = None
 
 
+ELSEWHERE = {
+    "stream": ", since it has no text to stream",
+    "documents": "; answer() takes them as context=",
+    "system": "; chat() takes one",
+    "api_key": "; it is given where the client is made",
+    "base_url": "; it is given where the client is made",
+    "http_client": "; it is given where the client is made",
+}
+"""Keywords that others take, and what to do instead."""
+
+
 def check_names(options: Mapping[str, Any], known: frozenset[str], verb: str) -> None:
     """Refuse a keyword that nobody takes.
 
@@ -162,7 +173,7 @@ def check_names(options: Mapping[str, Any], known: frozenset[str], verb: str) ->
 
             close = get_close_matches(name, known, n=1)
             meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}{meant}")
+            raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}{ELSEWHERE.get(name, meant)}")
 
 
 def check_defaults(options: Mapping[str, Any], known: frozenset[str], verb: str) -> None:

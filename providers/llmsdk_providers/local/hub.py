@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from llmsdk.errors import ConnectFailed, InputError, LLMError, MissingExtra, PermissionDenied, UnknownModel
-
-HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 
 FILES = [
     "config.json",

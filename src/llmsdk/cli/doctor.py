@@ -244,7 +244,7 @@ def _unready(fault: LLMError, wanted: bool) -> str:
 
 def _ready(registry: Any, name: str) -> str:
     source = registry.key_source(name)
-    return f"[green]ready[/], key set (from {escape(source)})" if source else "[green]ready[/], no key"
+    return f"[green]ready[/], key set (from {escape(source)})" if source else "[green]ready[/], needs no key"
 
 
 def _mending(broken: Mapping[str, LLMError]) -> Iterator[Row]:
