@@ -377,7 +377,7 @@ def test_a_call_waits_for_the_file_as_long_as_it_may(path: Path, locked: sqlite3
         client.chat("Hello!")
         locked.execute("BEGIN IMMEDIATE")
         with pytest.warns(UserWarning, match="cannot be written: no answer for"), pytest.raises(error) as caught:
-            client.chat("Hello!", **{bound: 0.2})  # type: ignore[call-overload]
+            client.chat("Hello!", **{bound: 0.5})  # type: ignore[call-overload]
         assert caught.value.message == f"the ledger {path} {LATE}"
         assert caught.value.hint == "See whether another process holds the file."
         assert (caught.value.phase, caught.value.sent, len(provider.requests)) == ("ledger", False, 1)
@@ -397,7 +397,7 @@ async def test_a_task_waits_for_the_file_as_long_as_it_may(path: Path, locked: s
         await client.chat("Hello!")
         locked.execute("BEGIN IMMEDIATE")
         with pytest.warns(UserWarning, match="no answer for"), pytest.raises(DeadlineExceeded, match=LATE) as caught:
-            await client.chat("Hello!", deadline=0.2)
+            await client.chat("Hello!", deadline=0.5)
         assert (caught.value.phase, caught.value.sent, len(provider.requests)) == ("ledger", False, 1)
         assert (client.ledger.degraded, client.ledger.open) == (True, ())
         await client.chat("Hello!", deadline=15)

@@ -193,7 +193,7 @@ class _Scribe:
     def write(self, entries: Sequence[Entry]) -> float | None:
         """Write what is late, and then entries; tell who waits. Returns when to try again, where that is needed."""
         wanted = [each for each in entries if isinstance(each, Closing) or each.done.set_running_or_notify_cancel()]
-        if not (wanted or self._late or self._health.trouble):
+        if not (wanted or self._late):
             return None
         try:
             self._catch_up()
