@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -184,10 +185,10 @@ def test_old_rows_are_summed_up_once_though_others_come_meanwhile(monkeypatch: p
     """Prices are looked at without the lock, so another thread may come while rows are being summed up."""
     monkeypatch.setattr(module, "KEEP", 4)
     monkeypatch.setattr(module, "CHUNK", 2)
-    ledger, priced, under_way = Ledger(), sums.of, 0
+    ledger, priced, under_way, sizes = Ledger(), sums.of, 0, itertools.count()
 
     def asked() -> None:
-        ledger.settle(reserve(ledger), "exact", Usage(1, 1), seconds=0.0)
+        ledger.settle(reserve(ledger), "exact", Usage(next(sizes), 1), seconds=0.0)
 
     def of(rows: Any) -> Any:
         nonlocal under_way
