@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -30,6 +31,7 @@ from llmsdk.errors import (
     TimedOut,
 )
 from llmsdk.io.drive import drive
+from llmsdk.io.loop import LoopIO
 from llmsdk.testing import Fault, FaultServer, faults
 from llmsdk_providers.openai import OpenAI
 
@@ -491,6 +493,35 @@ def test_F063_control_c(fault: Fault, expected: str, streamed: bool, host: Fault
 
 
 # --- size -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+@STREAMED
+async def test_F066_what_came_while_the_loop_stood_still_is_read_and_did_not_run_out_of_time(
+    streamed: bool, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both clocks jump while the loop is held; by then the host has sent all, which takes several reads."""
+    jumped, clocks = 0.0, (time.monotonic, time.perf_counter)
+    monkeypatch.setattr(time, "monotonic", lambda: clocks[0]() + jumped)
+    monkeypatch.setattr(time, "perf_counter", lambda: clocks[1]() + jumped)  # trio's
+    monkeypatch.setattr(LoopIO, "now", staticmethod(lambda: clocks[0]() + jumped))
+    words, texts = 1500 if streamed else 60_000, []
+    with FaultServer("word " * words) as host:
+        host.always = Fault(delay=0.05)
+        async with AsyncClient("openai:any", config=host.config(**ONCE)) as client:
+
+            async def call() -> None:
+                texts.append((await ask(client, streamed, timeout=60)).text)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(call)
+                assert await comes(client, host, lambda: bool(host.requests))
+                assert host.wait(lambda: host.requests[0].sent > 250_000)
+                jumped = 1000.0
+            assert texts == ["word " * words]
+            host.always = faults.hang()
+            with pytest.raises(TimedOut):
+                await ask(client, streamed, timeout=0.1)
 
 
 @pytest.mark.anyio

@@ -19,6 +19,12 @@ SLICE = 64 * 1024
 """Bytes written to a socket between two looks at the clock."""
 
 
+LATE = 0.05
+"""Seconds after the end of a limit from which on it is clear that nobody could look: the loop stood still."""
+SPARE = 0.05
+"""Seconds that are then left to read what has come meanwhile."""
+
+
 class Fault(Exception):
     """Something went wrong below HTTP."""
 
@@ -68,7 +74,7 @@ class Limit:
     """What the HTTP library believes to be a timeout. ``layers`` is the number of TLS layers below the request itself:
     with fewer, the bytes belong to a proxy and to the connecting."""
 
-    __slots__ = ("clock", "greeting", "layers", "stream")
+    __slots__ = ("_spare", "clock", "greeting", "layers", "stream")
 
     def __init__(self, clock: Clock, layers: int, *, greeting: Literal["", "http", "socks"] = "") -> None:
         self.clock: Clock = clock
@@ -77,6 +83,7 @@ class Limit:
         """What a proxy speaks that may have to be greeted before the request."""
         self.stream: Any = None
         """The connection that was opened for this attempt, if one was."""
+        self._spare: float | None = None
 
     def __repr__(self) -> str:
         return "<limit>"
@@ -85,7 +92,17 @@ class Limit:
         try:
             return self.clock.left(wait)
         except LLMError as error:
+            if wait == "receive" and (spare := self._left_to_spare()) > 0:
+                return spare
             raise Expired(self, error) from None
+
+    def _left_to_spare(self) -> float:
+        """Seconds more for a reply that came in time while nobody could look. Granted once, so that they end."""
+        now = self.clock.now()
+        if self._spare is None:
+            end, _ = self.clock.ends("receive")
+            self._spare = now + SPARE if end is not None and now - end > LATE else now
+        return self._spare - now
 
     def expire(self, wait: Wait, hint: str = "") -> NoReturn:
         error = self.clock.expired(wait)
