@@ -7,6 +7,7 @@ import os
 import sqlite3
 import stat
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -335,10 +336,21 @@ def test_a_file_that_cannot_be_used_is_a_miss_and_one_warning(tmp_path: Path, wh
             connection.execute("CREATE TABLE entries (what TEXT)")
         connection.close()
     store = SQLite(path, 1000)
-    with pytest.warns(UserWarning, match="cannot be used"):
+    with warnings.catch_warnings(record=True, action="always") as told:
         assert store.secret == b""
-    store.put(b"a", b"one", 5.0)  # a second warning would be an error here
-    assert store.get(b"a") is None
+        store.put(b"a", b"one", 5.0)
+        assert store.get(b"a") is None
+    assert ["cannot be used" in str(warning.message) for warning in told] == [True]
+    store.close()
+
+
+def test_a_warning_that_is_an_error_costs_no_reply(tmp_path: Path) -> None:
+    path = tmp_path / "c.db"
+    path.mkdir()
+    store = SQLite(path, 1000)
+    with warnings.catch_warnings(action="error"):
+        store.put(b"a", b"one", 5.0)
+        assert store.get(b"a") is None
     store.close()
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from llmsdk.io.sqlite import Database, transaction
@@ -100,7 +100,8 @@ class SQLite:
                 self._told = True
                 # by its name: the text of an error of SQLite may quote a reply
                 what = getattr(error, "sqlite_errorname", None) or getattr(error, "strerror", None) or "damaged"
-                warnings.warn(f"the cache {self._path} cannot be used: {what}", UserWarning, stacklevel=5)
+                with suppress(Exception):  # warnings may be errors, stderr closed: the reply is there and paid for
+                    warnings.warn(f"the cache {self._path} cannot be used: {what}", UserWarning, stacklevel=5)
 
     def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
         if self._closed:
