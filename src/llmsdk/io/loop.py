@@ -22,7 +22,7 @@ class LoopIO:
         self.pools: Pools = Pools() if pools is None else pools
         self.clock: Clock | None = clock
 
-    now = staticmethod(time.monotonic)
+    now: staticmethod[[], float] = staticmethod(time.monotonic)
 
     def within(self, clock: Clock) -> LoopIO:
         return LoopIO(self.pools, clock)

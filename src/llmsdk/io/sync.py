@@ -27,7 +27,7 @@ class SyncIO:
         self.pools: Pools = Pools() if pools is None else pools
         self.clock: Clock | None = clock
 
-    now = staticmethod(time.monotonic)
+    now: staticmethod[[], float] = staticmethod(time.monotonic)
 
     def within(self, clock: Clock) -> SyncIO:
         return SyncIO(self.pools, clock)
