@@ -177,6 +177,12 @@ class HTTPServer:
             self.requests.append(request)
             self._changed.notify_all()
 
+    def _add(self, request: Received, size: int) -> None:
+        """So much of its reply is out."""
+        with self._changed:
+            request.sent += size
+            self._changed.notify_all()
+
     def _next_fault(self, request: Received) -> Fault:
         with self._changed:
             for index, fault in enumerate(self._faults):
@@ -294,7 +300,7 @@ class _Connection:
             if data:
                 self.writer.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
                 await self.writer.drain()
-            request.sent += len(piece)
+            self.server._add(request, len(piece))
         if packer:
             data = packer.flush()
             self.writer.write(b"%x\r\n%b\r\n" % (len(data), data))
