@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -157,9 +158,12 @@ def repeating(acme: ModuleType) -> Any:
     """Gives everybody the first reply."""
 
     class Repeating(acme.Acme):  # type: ignore[misc, name-defined]
+        lock = threading.Lock()  # however many begin at once, one is the first
+
         async def generate(self, request: Any, io: Any) -> AsyncIterator[Event]:
-            if not hasattr(self, "said"):
-                self.said = [event async for event in super().generate(request, io)]
+            with self.lock:
+                if not hasattr(self, "said"):
+                    self.said = [event async for event in super().generate(request, io)]
             for event in self.said:
                 yield event
 
