@@ -14,7 +14,6 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from llmsdk.errors import DeadlineExceeded, TimedOut
 
 T = TypeVar("T")
-Phase = Literal["connect", "send", "first_token", "idle", "total"]
 Wait = Literal["pool", "connect", "send", "receive"]
 """What a request waits for: a place among the connections, a connection, its own way out, the reply."""
 MAX_BODY = 64 * 2**20
@@ -269,7 +268,6 @@ __all__ = [
     "Clock",
     "HTTPReply",
     "HTTPRequest",
-    "Phase",
     "Racing",
     "Timeouts",
     "TransportOptions",
