@@ -182,5 +182,5 @@ class Reply:
 def _read(choice: _Choice) -> Choice:
     text = "".join(choice.text)
     parts = tuple(choice.parts()) if choice.between else ()
-    message = Message("assistant", text if parts == (Text(text),) or not parts else parts)
+    message = Message("assistant", text if not parts or parts == (Text(text),) else parts)
     return Choice(text, choice.finish.reason if choice.finish else "other", message, tuple(choice.logprobs) or None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, Literal
 
 from llmsdk.errors import InputError, Unsupported
@@ -19,10 +18,9 @@ from llmsdk_providers.openai.content import content
 from llmsdk_providers.openai.reasoning import Switch, effort
 from llmsdk_providers.openai.schema import bound, named
 
-_SAMPLING = (
+_SAMPLING = frozenset({
     "temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repetition_penalty",
-)  # fmt: skip
-_sampling = attrgetter(*_SAMPLING)
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ def completion(request: Request, dialect: Dialect) -> dict[str, Any]:
 
 
 def _common(request: Request, dialect: Dialect) -> dict[str, Any]:
-    fields = {name: value for name, value in zip(_SAMPLING, _sampling(request), strict=True) if value is not None}
+    fields = {name: value for name, value in vars(request).items() if name in _SAMPLING and value is not None}
     if request.stop:
         fields["stop"] = list(request.stop)
     if request.n != 1:

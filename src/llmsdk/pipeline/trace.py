@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from operator import attrgetter
 from typing import Any
 
 from llmsdk.io import close
@@ -12,11 +11,10 @@ from llmsdk.pipeline.hooks import quietly
 from llmsdk.results import Attempt, total_usage
 from llmsdk.types import Event
 
-OPTIONS = (
+OPTIONS = frozenset({
     "max_tokens", "temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty",
-)  # fmt: skip
+})  # fmt: skip
 """Fields of a request that are numbers, and no content."""
-_options = attrgetter(*OPTIONS)
 
 
 def trace(handler: Handler) -> Handler:
@@ -52,7 +50,7 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
 
 def _asked(call: Call, content: bool) -> dict[str, Any]:
     request = call.request
-    options = {name: value for name, value in zip(OPTIONS, _options(request), strict=True) if value is not None}
+    options = {name: value for name, value in vars(request).items() if name in OPTIONS and value is not None}
     told: dict[str, Any] = {
         "provider": call.provider.name,
         "model": request.model,
