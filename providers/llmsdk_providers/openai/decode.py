@@ -150,8 +150,9 @@ class Decoder:
         if figures is None:
             return
         counted, warnings = usage.read(figures)
-        events += [Info(warning=text) for text in warnings if text not in self._said]
-        self._said.update(warnings)
+        if warnings:
+            events += [Info(warning=text) for text in warnings if text not in self._said]
+            self._said.update(warnings)
         if counted not in (self._usage, _NOTHING):
             self._usage = counted
             events.append(counted)
@@ -166,7 +167,7 @@ class Choice:
         self._index = index
         self._host = host
         self._state = {STATE: {"host": host}} if returns_reasoning else None
-        self._calls = ToolCalls(index, host)
+        self._calls: ToolCalls | None = None
         self._details: list[dict[str, Any]] = []
         self._finished = self._refused = self._spoke = False
 
@@ -215,10 +216,15 @@ class Choice:
             self._refused = True
             self._text(refusal, None, events)
         if calls := delta.get("tool_calls"):
-            events.extend(self._calls.feed(calls, whole=whole))
+            events.extend(self._called().feed(calls, whole=whole))
         if isinstance(call := delta.get("function_call"), dict):
-            events.append(self._calls.feed_legacy(call))
+            events.append(self._called().feed_legacy(call))
         self._spoke = self._spoke or len(events) > before
+
+    def _called(self) -> ToolCalls:
+        if self._calls is None:
+            self._calls = ToolCalls(self._index, self._host)
+        return self._calls
 
     def _text(self, content: Any, scores: Any, events: list[Event]) -> None:
         if isinstance(content, list):
