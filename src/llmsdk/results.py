@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Self, overload
 
 from typing_extensions import TypeVar
 
+from llmsdk.direct import direct
 from llmsdk.errors import LLMError
 from llmsdk.types import FinishReason, Message, Operation, TokenLogprob, ToolCall, Usage
 
@@ -63,6 +64,7 @@ class Attempt:
         return price(self)
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds: before the first attempt went out, and in queues; to the first content; and in all."""
@@ -72,6 +74,7 @@ class Timing:
     total: float = 0.0
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Record:
     """How a result came about. Every result has one and shows its fields as its own."""
@@ -213,6 +216,7 @@ def total_cost(attempts: Sequence[Attempt]) -> Decimal | None:
     return total
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of several replies (``n > 1``)."""
@@ -223,6 +227,7 @@ class Choice:
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
 
 
+@direct
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion(Result):
     """The continuation of a prompt."""
@@ -232,6 +237,7 @@ class Completion(Result):
     logprobs: tuple[TokenLogprob, ...] | None = field(default=None, repr=False)
 
 
+@direct
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat(Result, Generic[T]):
     """The next turn of a conversation. ``message`` appends straight back to it."""
@@ -251,6 +257,7 @@ class Chat(Result, Generic[T]):
         return self.message.tool_calls
 
 
+@direct
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translation(Result):
     """A translation. ``to`` and ``source`` are tags in their usual spelling."""
@@ -273,6 +280,7 @@ class Evidence:
     """How probable the model finds this passage, where it finds passages itself (the route ``native``)."""
 
 
+@direct
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Result):
     """An answer to a question.

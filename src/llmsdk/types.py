@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from llmsdk.direct import direct
+
 T = TypeVar("T")
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_call", "content_filter", "refusal", "pause", "error", "other"]
@@ -20,6 +22,7 @@ Source = Literal["provider", "local", "estimate", "mixed"]
 # --- messages ---------------------------------------------------------------------------------------------------
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Text:
     """A run of text. ``provider_state`` is opaque and goes back untouched to the provider that made it."""
@@ -99,6 +102,7 @@ class Media:
 Part = Text | Reasoning | ToolCall | ToolResult | Media
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
@@ -202,6 +206,7 @@ class _Wordless:
         return ""
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Usage(_Wordless):
     """Tokens of one attempt, or of a whole call. ``None`` means not reported, never zero.
@@ -270,6 +275,7 @@ class TokenLogprob:
     top: tuple[tuple[str, float], ...] = ()
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of text of choice ``index``."""
@@ -279,6 +285,7 @@ class TextDelta:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta(_Wordless):
     """The next piece of the reasoning in ``slot``. Not part of the answer, so ``text`` is empty.
@@ -293,6 +300,7 @@ class ReasoningDelta(_Wordless):
     slot: int = 0
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta(_Wordless):
     """A piece of the tool call in ``slot``. An empty ``id`` or ``name`` adds nothing to what came before."""
@@ -305,6 +313,7 @@ class ToolCallDelta(_Wordless):
     provider_state: Any = None
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Info(_Wordless):
     """What the provider said about the reply: its id, the model that really answered, how it was reached."""
@@ -316,6 +325,7 @@ class Info(_Wordless):
     """The body as received; one item per event for a stream."""
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Finish(_Wordless):
     """The provider's own word that choice ``index`` is complete. Without it a stream was cut."""

@@ -14,12 +14,13 @@ import pytest
 from house_source import Import, Source, files, read, sources, within
 
 LAYERS = {
-    "types": "",
+    "direct": "",
+    "types": "direct",
     "errors": "",
     "secret": "",
     "settings": "errors secret toml",
-    "io": "errors secret",
-    "results": "types errors",
+    "io": "direct errors secret",
+    "results": "direct types errors",
     "media": "errors",
     "messages": "types errors media",
     "mending": "types io",
@@ -35,7 +36,7 @@ LAYERS = {
     "options": "types errors secret io results accounting health pipeline",
     "pipeline.*": "types errors io results reply provider accounting cache limits health options pipeline",
     "functions": "types errors",
-    "tasks": "types errors results reply provider options pipeline.*",
+    "tasks": "direct types errors results reply provider options pipeline.*",
     "trust": "errors",
     "toml": "errors secret",
     "config": "errors secret io accounting limits health options pipeline settings toml trust",

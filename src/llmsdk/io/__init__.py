@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from llmsdk.direct import direct
 from llmsdk.errors import DeadlineExceeded, TimedOut
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class TransportOptions:
     """The user's own httpx2 or httpx client, used as it is."""
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
     """One request, ready for the wire. ``secrets`` are strings that must not show in any error about it."""

@@ -7,6 +7,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field
 
+from llmsdk.direct import direct
 from llmsdk.errors import (
     ConfigError,
     ConnectFailed,
@@ -27,6 +28,7 @@ MAX_QUOTE = 80
 MAX_LOOK = 4000
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class Place:
     """Who was being talked to, for the text of an error."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llmsdk import options
+from llmsdk.direct import direct
 from llmsdk.errors import InputError, InvalidToolArguments, Refused, SchemaMismatch, brief
 from llmsdk.pipeline.line import Line
 from llmsdk.reply import Reply
@@ -24,16 +25,17 @@ CUT = "The reply was cut off: raise max_tokens."
 SAID = "What the model said is in .text."
 
 
+@direct
 @dataclass(frozen=True, slots=True)
 class ChatTask:
     """The next turn of one conversation."""
 
     messages: tuple[Message, ...]
-    schema: Schema | None = None
+    schema: Schema | None
     """What the reply is bound to."""
-    functions: Mapping[str, Function] = field(default_factory=dict)
+    functions: Mapping[str, Function]
     """Python functions that the model may call, by name."""
-    steps: int = 1
+    steps: int
     """Turns that the model may take."""
     turns: tuple[Message, ...] = ()
     """What calls and their results have added to the conversation."""

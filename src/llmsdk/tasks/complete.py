@@ -43,8 +43,9 @@ class Complete:
         return _Echo(self.text) if self.echo else None
 
     def read(self, reply: Reply, line: Line) -> Completion:
-        before = self.text if self.echo else ""
-        choices = tuple(replace(choice, text=before + choice.text) for choice in reply.choices)
+        before, choices = self.text if self.echo else "", reply.choices
+        if before:
+            choices = tuple(replace(choice, text=before + choice.text) for choice in choices)
         return Completion(
             record=line.record(self.route(line), reply),
             text=choices[0].text if choices else before,
