@@ -77,15 +77,16 @@ def once(layers: list[Any], below: Any, provider: Told, tracer: Any, ledger: Any
     from llmsdk.io.drive import drive
     from llmsdk.io.sync import SyncIO
     from llmsdk.limits import shared
+    from llmsdk.options import CallSettings
     from llmsdk.pipeline import Call, compose
     from llmsdk.pipeline.line import generate
     from llmsdk.types import Request
 
     io, handler, health = SyncIO(), compose(layers, below), Health()
-    limiter, request = shared("bench", "told"), Request("m", "Hi!")
+    limiter, request, settings = shared("bench", "told"), Request("m", "Hi!"), CallSettings()
 
     async def run() -> None:
-        call = Call("generate", request, provider, io, ledger, generate, io.now() + 60, health=health,
+        call = Call("generate", request, provider, io, ledger, generate, settings, io.now() + 60, health=health,
                     limiter=limiter, tracer=tracer)  # fmt: skip
         events = handler(call)
         async for _ in events:

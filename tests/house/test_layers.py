@@ -66,7 +66,7 @@ FOR_TYPES = {
     "tasks": "functions",
     "accounting": "results",
     "mending": "provider",
-    "pipeline": "accounting cache limits provider results pipeline.*",
+    "pipeline": "accounting cache limits options provider results pipeline.*",
     "core": "config registry",
 }
 FREE = ("llmsdk.testing", "llmsdk.cli", "llmsdk.__main__")

@@ -14,16 +14,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llmsdk.health import CircuitPolicy, Health
-from llmsdk.io import IO, Timeouts
+from llmsdk.health import Health
+from llmsdk.io import IO
 from llmsdk.reply import Reply
 from llmsdk.types import Event, Operation, ReasoningDelta, Request, TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
-    from llmsdk.accounting.budget import Budget
     from llmsdk.accounting.ledger import Ledger
     from llmsdk.cache import Cache
     from llmsdk.limits import Limiter
+    from llmsdk.options import CallSettings
     from llmsdk.pipeline.members import Choice
     from llmsdk.provider import Provider
     from llmsdk.results import Attempt
@@ -82,25 +82,17 @@ class Call:
     ledger: Ledger
     invoke: Invoke
     """How the provider is asked."""
+    settings: CallSettings
     deadline: float | None = None
     """On the clock of ``io``."""
-    timeouts: Timeouts = Timeouts()
-    retry: RetryPolicy = RetryPolicy()
-    circuit: CircuitPolicy = CircuitPolicy()
     health: Health = field(default_factory=Health)
     """Of the account that is asked."""
-    tags: tuple[str, ...] = ()
-    budgets: tuple[Budget, ...] = ()
-    """All that the attempts are charged to."""
     tracer: Tracer | None = None
     span: Callable[[dict[str, Any]], None] | None = None
     """What closes the span of the call."""
     given: tuple[Any, ...] | None = None
     """What ``invoke`` takes besides the request, where a reply may be kept."""
     cache: Cache | None = None
-    caching: CachePolicy = CachePolicy()
-    hedge: float = 0.0
-    """Seconds without content after which the same is asked a second time; 0 is never."""
     choice: Choice | None = None
     """Who may be asked, where it is not ``provider`` alone. Whoever is asked takes its place in the call."""
     label: str = ""

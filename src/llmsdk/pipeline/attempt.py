@@ -44,7 +44,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         Disconnected: it ended without being complete, and before any content.
         StreamInterrupted: it broke off after content; ``partial`` has the text so far.
     """
-    clock = Clock(call.io.now, call.timeouts, call.deadline, heard=call.heard)
+    clock = Clock(call.io.now, call.settings.timeouts, call.deadline, heard=call.heard)
     reply = call.reply = Reply()
     provider, model = call.provider.name, call.request.model
     io = call.io.within(clock)
@@ -60,7 +60,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
                 if not clock.content and is_content(event):
                     clock.content = call.delivered = True
                     first_token = clock.now() - clock.started
-                    call.health.settle(None, call.circuit, clock.now)
+                    call.health.settle(None, call.settings.circuit, clock.now)
                 yield event
             for event in map(_warning, clock.notes):
                 reply.add(event)
@@ -91,7 +91,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
 async def _reserved(call: Call, io: IO) -> Attempt:
     """The row of an attempt that is about to be sent, which the circuit and the budgets allow."""
     name = call.label or call.provider.name
-    entered = call.health.enter(name, call.circuit, call.io.now)
+    entered = call.health.enter(name, call.settings.circuit, call.io.now)
     try:
         return await call.ledger.reserve(
             name,
@@ -99,8 +99,8 @@ async def _reserved(call: Call, io: IO) -> Attempt:
             call.operation,
             bound=_bound(call),
             io=io,
-            budgets=call.budgets,
-            tags=call.tags,
+            budgets=call.settings.budgets,
+            tags=call.settings.tags,
             tariff=getattr(call.provider, "tariff", None) or (call.provider.name if call.label else None),
             key=call.request.idempotency_key,
         )
@@ -129,7 +129,7 @@ def _bound(call: Call) -> Usage:
     """What the attempt may use at most. What a model writes at most is looked up only where a budget needs it."""
     if call.operation not in TEXT:
         return bound(call.request, 0)
-    known = call.provider.capabilities(call.request.model).output if call.budgets else None
+    known = call.provider.capabilities(call.request.model).output if call.settings.budgets else None
     return bound(call.request, known or OUTPUT)
 
 
@@ -142,7 +142,7 @@ def _settle(call: Call, row: Attempt, clock: Clock, first: float | None, failure
     )
     call.attempts.append(call.row)
     if not clock.content:
-        call.health.settle(failure, call.circuit, clock.now)
+        call.health.settle(failure, call.settings.circuit, clock.now)
 
 
 def _outcome(call: Call, clock: Clock, failure: BaseException | None) -> tuple[Settled, Usage | None]:

@@ -24,19 +24,19 @@ def cache(handler: Handler) -> Handler:
         if call.cache is None or call.given is None or not _wanted(call):
             return handler(call)
         others = call.choice.members.hosts[1:] if call.choice is not None else ()
-        asked = Asked(call.operation, call.request, call.provider, call.given, call.caching.namespace, others)
+        asked = Asked(call.operation, call.request, call.provider, call.given, call.settings.cache.namespace, others)
         return _cached(handler, call, call.cache, asked)
 
     return cached
 
 
 def _wanted(call: Call) -> bool:
-    request = call.request
-    return call.caching.on and (call.caching.sampled or request.temperature == 0 or request.seed is not None)
+    policy, request = call.settings.cache, call.request
+    return policy.on and (policy.sampled or request.temperature == 0 or request.seed is not None)
 
 
 async def _cached(handler: Handler, call: Call, kept: Cache, asked: Asked) -> AsyncIterator[Event]:
-    found = await kept.find(asked, call.caching.ttl, call.io)
+    found = await kept.find(asked, call.settings.cache.ttl, call.io)
     if found is not None:
         reply = call.reply = Reply()
         _note(call, found)
@@ -67,6 +67,6 @@ def _good(reply: Reply) -> bool:
 def _note(call: Call, found: Sequence[Event]) -> None:
     """A row for what was not asked, which says what the reply took when it was made."""
     saved = next((event for event in reversed(found) if isinstance(event, Usage)), None)
-    tariff = getattr(call.provider, "tariff", None)
+    tariff, tags = getattr(call.provider, "tariff", None), call.settings.tags
     name, model = call.provider.name, call.request.model
-    call.attempts.append(call.ledger.hit(name, model, call.operation, saved=saved, tags=call.tags, tariff=tariff))
+    call.attempts.append(call.ledger.hit(name, model, call.operation, saved=saved, tags=tags, tariff=tariff))

@@ -28,7 +28,7 @@ def hedge(handler: Handler) -> Handler:
     """
 
     def hedged(call: Call) -> AsyncIterator[Event]:
-        if not call.hedge or call.health.circuit is None:
+        if not call.settings.hedge or call.health.circuit is None:
             return handler(call)
         return call.io.racing(partial(_raced, handler, call))
 
@@ -78,6 +78,7 @@ class _Leg:
 class _Race:
     def __init__(self, handler: Handler, call: Call, io: Racing) -> None:
         self._handler, self._call, self._io = handler, call, io
+        self._after = call.settings.hedge or 0.0
         self._first = _Leg(handler, replace(call))
         self._second: _Leg | None = None
         self._winner: _Leg | None = None
@@ -129,11 +130,11 @@ class _Race:
 
     async def _due(self) -> None:
         """Wait until the first has been under way for long enough. What it waits for its turn does not count."""
-        left = self._call.hedge
+        left = self._after
         while left > 0:
             await self._io.sleep(left)
             began = self._first.call.began
-            left = self._call.hedge if began is None else began + self._call.hedge - self._io.now()
+            left = self._after if began is None else began + self._after - self._io.now()
 
     def _again(self) -> Call:
         """The second call. A key of its own, since a host that heeds keys would give it the first one's reply."""

@@ -71,7 +71,7 @@ def _delay(error: LLMError, number: int, call: Call) -> float | None:
         asked = delay = 0.0  # it is another one that is asked
     else:
         asked = _asked(error, call)
-        delay = max(_backoff(call.retry, number), asked)
+        delay = max(_backoff(call.settings.retry, number), asked)
     if reason := _too_long(asked, delay, call):
         _noted(error, reason)
         return None
@@ -98,9 +98,9 @@ def _refusal(error: LLMError, number: int, call: Call) -> str | None:
     wish = vars(error).get("retryable")  # the host's own word, which an error has beside that of its class
     if not error.retryable:
         return "" if wish is None else UNWANTED
-    if getattr(error, "sent", False) and not (call.retry.unknown or wish or _is_done_once(call)):
+    if getattr(error, "sent", False) and not (call.settings.retry.unknown or wish or _is_done_once(call)):
         return UNKNOWN
-    if number >= call.retry.attempts:
+    if number >= call.settings.retry.attempts:
         return f"All {number} attempts failed." if number > 1 else ""
     return None
 
@@ -116,8 +116,9 @@ def _too_long(asked: float, delay: float, call: Call) -> str:
     left = None if call.deadline is None else max(call.deadline - call.io.now(), 0.0)
     if left is not None and delay >= left:
         return f"{who} {_seconds(delay)} s, and the deadline leaves {_seconds(left)} s."
-    if left is None and asked == delay and delay > call.retry.patience:
-        return f"{who} {_seconds(delay)} s, and without a deadline= the patience is {_seconds(call.retry.patience)} s."
+    patience = call.settings.retry.patience
+    if left is None and asked == delay and delay > patience:
+        return f"{who} {_seconds(delay)} s, and without a deadline= the patience is {_seconds(patience)} s."
     return ""
 
 

@@ -56,7 +56,7 @@ def _put(call: Call, member: Member) -> None:
 def _goes_on(error: LLMError, member: Member, call: Call, choice: Choice) -> bool:
     """Whether another is asked at once after this error."""
     now = call.io.now()
-    choice.failed(member, error, now, twice=call.retry.unknown)
+    choice.failed(member, error, now, twice=call.settings.retry.unknown)
     if not isinstance(error, NEXT) or call.delivered:
         return False
     if not choice.goes_on(now):
