@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from llmsdk.io import close
-from llmsdk.pipeline import Call, Handler, is_content
+from llmsdk.pipeline import Call, Handler
 from llmsdk.pipeline.hooks import quietly
 from llmsdk.results import Attempt, total_usage
 from llmsdk.types import Event
@@ -35,7 +35,7 @@ async def _spanned(handler: Handler, call: Call) -> AsyncIterator[Event]:
     events = handler(call)
     try:
         async for event in events:
-            if first is None and is_content(event):
+            if first is None and call.delivered:
                 first = call.io.now() - began
             yield event
     except BaseException as error:

@@ -33,10 +33,16 @@ class StreamDecoder(Protocol):
 
 
 def whole(provider: HTTPProvider, body: bytes, request: Request) -> Iterator[Event]:
-    """The events of a whole body, which is read once more, with less strictness, if it is no valid Unicode."""
+    """The events of a whole body, which is read once more, with less strictness, if it is no valid Unicode.
+
+    The body itself comes with what the first of them says about the reply, or by itself at the end.
+    """
     event: Event | None = None
+    told = False
     try:
         for event in provider.decode(body, request):
+            if not told and type(event) is Info:
+                told, event = True, Info(event.id, event.model, event.warning, body)
             yield event
     except InvalidBody:
         from llmsdk.mending import WARNING, mended
@@ -46,7 +52,8 @@ def whole(provider: HTTPProvider, body: bytes, request: Request) -> Iterator[Eve
             raise
         yield from provider.decode(text, request)
         yield Info(warning=WARNING)
-    yield Info(raw=body)
+    if not told:
+        yield Info(raw=body)
 
 
 class Streamed:
