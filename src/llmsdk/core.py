@@ -251,9 +251,10 @@ class Core:
             ConfigError: no model is named anywhere.
         """
         self._check_open()
-        if entered() or not ANEW.isdisjoint(given) or not PLAIN.issuperset(map(type, given.values())):
+        kinds = [*map(type, given.values())]
+        if entered() or not ANEW.isdisjoint(given) or not PLAIN.issuperset(kinds):
             return self._plan(verb, given)
-        same = (verb, *given, *given.values(), *map(type, given.values()))  # 1, 1.0 and True are equal
+        same = (verb, *given, *given.values(), *kinds)  # 1, 1.0 and True are equal
         plan = self.plans.get(same)
         if plan is None:
             if len(self.plans) >= PLANS:

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmsdk.accounting import budget as budgeting
 from llmsdk.accounting import prices
@@ -91,10 +91,10 @@ class Ledger:
         if len(self._new) + len(self._rows) >= KEEP + CHUNK:  # whoever reads `rows` moves them from one to the other
             await self._tidy(io)
         number = self._number()
-        row = _row(
-            id=number, provider=provider, model=model, operation=operation, at=time.time(), reserved=bound.total_tokens,
-            tags=tags, tariff=tariff, idempotency_key=key,
-        )  # fmt: skip
+        row = filled(Attempt, {
+            "id": number, "provider": provider, "model": model, "operation": operation, "at": time.time(),
+            "reserved": bound.total_tokens, "tags": tags, "tariff": tariff, "idempotency_key": key,
+        })  # fmt: skip
         held = await self._hold(row, bound, budgets, io) if budgets or self._book is not None else None
         self._open[number] = row, held
         if self._book is not None and held is not None:
@@ -166,10 +166,11 @@ class Ledger:
         tariff: str | None = None,
     ) -> Attempt:
         """A row for what came out of the cache. It used nothing, and no budget has to allow it."""
-        row = _row(
-            id=self._number(), provider=provider, model=model, operation=operation, at=time.time(), reserved=0,
-            settled="exact", usage=UNUSED, seconds=0.0, tags=tags, tariff=tariff, cached=True, saved=saved,
-        )  # fmt: skip
+        row = filled(Attempt, {
+            "id": self._number(), "provider": provider, "model": model, "operation": operation, "at": time.time(),
+            "reserved": 0, "settled": "exact", "usage": UNUSED, "seconds": 0.0, "tags": tags, "tariff": tariff,
+            "cached": True, "saved": saved,
+        })  # fmt: skip
         if self._book is not None:
             self._book.settle(row, NOTHING)
         self._new.append(row)
@@ -303,10 +304,6 @@ class Ledger:
                 self._rows.popleft()
             for known, sums in priced.items():
                 self._older[known] = self._older.get(known, Sums()) + sums
-
-
-def _row(**fields: Any) -> Attempt:
-    return filled(Attempt, fields)
 
 
 def _book(path: Path, budgets: tuple[Budget, ...]) -> Book:

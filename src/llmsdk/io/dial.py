@@ -66,11 +66,10 @@ class Blocking:
     async def write(self, data: bytes, limit: Limit) -> None:
         self._stream.send(data, limit)
 
-    def stale(self) -> bool:
-        return self.heard()
-
     def heard(self) -> bool:
         return self._look()
+
+    stale = heard
 
     async def aclose(self) -> None:
         self._stream.close()
