@@ -85,7 +85,7 @@ class _Base:
 
         if verb not in _FIRST:
             raise InputError(f"{verb!r} is no verb", argument="verb", hint=f"One of: {', '.join(_FIRST)}.")
-        core = replace(self._core, handler=capture, bridge=None)
+        core = replace(self._core, handler=capture, bridge=None, plans={})
         stream = options.pop("stream", False)
 
         def ask(verb: str, make: Callable[[Any], Any], value: Any, many: bool, _: bool, options: Any) -> Explanation:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llmsdk import health
 from llmsdk import options as opts
@@ -29,7 +29,7 @@ from llmsdk.pipeline.cache import cache
 from llmsdk.pipeline.hedge import hedge
 from llmsdk.pipeline.hooks import quietly
 from llmsdk.pipeline.limits import limits
-from llmsdk.pipeline.line import Line
+from llmsdk.pipeline.line import Line, Way
 from llmsdk.pipeline.members import Member, Members
 from llmsdk.pipeline.retry import retry
 from llmsdk.pipeline.spread import spread
@@ -137,13 +137,16 @@ class Shared:
                 yield Member(label, provider, model, self.health(provider, label), load, self.limiter(provider, label))
 
 
-class Turn(NamedTuple):
+@dataclass(slots=True)
+class Turn:
     """How one of the models is asked, if it is its turn."""
 
     target: Target
     fields: Mapping[str, Any]
     """Of a request."""
     settings: opts.CallSettings
+    way: Way | None = None
+    """Made when it is its turn for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,26 +289,29 @@ class Core:
         return [partial(self._line, turn, io, attempts) for turn in plan.turns]
 
     def _line(self, turn: Turn, io: IO, attempts: list[Attempt]) -> Line:
-        target, fields, settings = turn
+        if turn.way is None:
+            turn.way = self._way(turn)
+        return Line(turn.way, io, attempts)
+
+    def _way(self, turn: Turn) -> Way:
+        target, settings = turn.target, turn.settings
         providers = self.shared.registry.providers(target.provider_name)
         provider = providers[0]
         members = self.shared.members(target) if len(providers) > 1 or target.spread else None
-        return Line(
+        return Way(
             provider=provider,
             model=target.model,
-            io=io,
             handler=self.handler,
             ledger=self.shared.ledger,
             settings=settings,
-            fields=fields,
+            fields=turn.fields,
             who_has=self._who_has,
             bridge=self.bridge if provider.loop_bound or members else None,
             tracer=self.shared.tracer,
-            cache=self.shared.replies() if settings.cache.on else None,
             limiter=self.shared.limiter(provider),
             health=self.shared.health(provider),
             members=members,
-            attempts=attempts,
+            cache=self.shared.replies() if settings.cache.on else None,
         )
 
     def _who_has(self, capability: str) -> str:

@@ -10,7 +10,7 @@ from llmsdk.errors import InputError
 from llmsdk.io.fake import FakeIO
 from llmsdk.options import CallSettings
 from llmsdk.pipeline.attempt import attempt
-from llmsdk.pipeline.line import Line
+from llmsdk.pipeline.line import Line, Way
 from llmsdk.tasks import Show, answer
 from llmsdk.tasks.answer import AnswerTask, find, visible
 
@@ -19,7 +19,7 @@ DOCS = ("The market opens on Friday.  It closes at 8 p.m.", 'Anna said: "It\'s f
 
 def shower() -> Show:
     """What a stream of an answer from documents is shown through."""
-    line = Line(Scripted(), "m", FakeIO(), attempt, Ledger(), CallSettings(), {})
+    line = Line(Way(Scripted(), "m", attempt, Ledger(), CallSettings(), {}), FakeIO())
     show = AnswerTask("q", DOCS).show(line)
     assert show is not None
     return show

@@ -31,13 +31,12 @@ NEEDS = {"tools": "tools", "tool_choice": "tools", "parallel_tool_calls": "tools
 """Fields of a request that are a capability rather than an option."""
 
 
-@dataclass(slots=True)
-class Line:
-    """Everything that a task needs to put its questions to one model of one provider."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What all calls to one model of one provider have in common that are made with the same keywords."""
 
     provider: Provider
     model: str
-    io: IO
     handler: Handler
     ledger: Ledger
     settings: CallSettings
@@ -52,6 +51,27 @@ class Line:
     health: Health = field(default_factory=Health)
     members: Members | None = None
     """Who share the questions, if ``provider`` is only the first of them."""
+    cache: Cache | None = None
+
+    def __str__(self) -> str:
+        """Who is asked, for people."""
+        return str(self.members) if self.members else f"{self.provider.name}:{self.model}"
+
+    def can(self) -> Capabilities:
+        """What all can that may be asked."""
+        return self.members.capabilities if self.members else self.provider.capabilities(self.model)
+
+    def does(self, protocol: type) -> bool:
+        """Whether they have one of the small protocols."""
+        return self.members.does(protocol) if self.members else isinstance(self.provider, protocol)
+
+
+@dataclass(slots=True)
+class Line:
+    """Everything that a task needs to put its questions to one model of one provider."""
+
+    way: Way
+    io: IO
     attempts: list[Attempt] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     started: float = 0.0
@@ -66,28 +86,34 @@ class Line:
     """How, where that is not in words."""
     given: tuple[Any, ...] = ()
     """What it takes besides the request."""
-    cache: Cache | None = None
     _can: Capabilities | None = None
 
     def __post_init__(self) -> None:
         self.started = self.io.now()
-        if self.settings.deadline is not None:
-            self.deadline = self.started + self.settings.deadline
+        if (seconds := self.way.settings.deadline) is not None:
+            self.deadline = self.started + seconds
+
+    @property
+    def provider(self) -> Provider:
+        return self.way.provider
+
+    @property
+    def model(self) -> str:
+        return self.way.model
+
+    @property
+    def settings(self) -> CallSettings:
+        return self.way.settings
 
     @property
     def capabilities(self) -> Capabilities:
         if self._can is None:
-            self._can = self.members.capabilities if self.members else self.provider.capabilities(self.model)
+            self._can = self.way.can()
         return self._can
 
     def does(self, protocol: type) -> bool:
         """Whether the provider has one of the small protocols."""
-        return self.members.does(protocol) if self.members else isinstance(self.provider, protocol)
-
-    @property
-    def asked_of(self) -> str:
-        """Who is asked, for people."""
-        return str(self.members) if self.members else f"{self.provider.name}:{self.model}"
+        return self.way.does(protocol)
 
     @property
     def rung(self) -> Rung:
@@ -100,7 +126,7 @@ class Line:
         can = self.capabilities
         if can.schema == "strict":
             return "schema"
-        free = not (self.fields.get("tools") or self.fields.get("reasoning"))
+        free = not (self.way.fields.get("tools") or self.way.fields.get("reasoning"))
         if free and can.tools and "tool_choice" in can.options:
             return "tool"
         return "json" if can.schema == "json" else "asked"
@@ -113,15 +139,15 @@ class Line:
         Raises:
             Unsupported: the model lacks an option that the caller set.
         """
-        given: dict[str, Any] = {"model": self.model, "input": content, "extra_headers": {}, "extra_body": {}}
+        given: dict[str, Any] = {"model": self.way.model, "input": content, "extra_headers": {}, "extra_body": {}}
         return filled(Request, {**given, **self._supported(), **fields})
 
     def _supported(self) -> Mapping[str, Any]:
-        can = self.capabilities
-        lacking = [name for name, value in self.fields.items() if not _has(can, name, value)]
+        can, fields = self.capabilities, self.way.fields
+        lacking = [name for name, value in fields.items() if not _has(can, name, value)]
         for name in lacking:
             self.leave_out(name)
-        return {name: value for name, value in self.fields.items() if name not in lacking} if lacking else self.fields
+        return {name: value for name, value in fields.items() if name not in lacking} if lacking else fields
 
     def leave_out(self, name: str) -> None:
         """Do without an option or argument that the model lacks, as far as the caller allows it.
@@ -132,13 +158,13 @@ class Line:
         if self.settings.on_unsupported == "raise":
             raise self.unsupported(name, optional=True)
         if self.settings.on_unsupported == "warn":
-            self.warn(f"{self.asked_of} does not support {name}; it was left out")
+            self.warn(f"{self.way} does not support {name}; it was left out")
 
     def unsupported(self, capability: str, *, optional: bool = False) -> Unsupported:
         """The error for a capability that this model lacks; what is ``optional`` the caller may have dropped."""
-        message = f"{self.asked_of} does not support {capability}{self._purpose()}"
+        message = f"{self.way} does not support {capability}{self._purpose()}"
         drop = 'on_unsupported="drop" leaves it out.' if optional else ""
-        hint = f"{self.who_has(capability)} {drop}".strip() or "Ask another model."
+        hint = f"{self.way.who_has(capability)} {drop}".strip() or "Ask another model."
         return Unsupported(message, capability=capability, hint=hint).locate(self.provider.name, self.model)
 
     def _purpose(self) -> str:
@@ -168,13 +194,13 @@ class Line:
     async def ask(self, request: Request) -> Reply:
         """The whole reply to a request."""
         call = self._question(request)
-        await _finish(self.handler(call))
+        await _finish(self.way.handler(call))
         return call.reply
 
     def stream(self, request: Request) -> tuple[Call, AsyncIterator[Event]]:
         """The events of a reply as they come, and the call that folds them."""
         call = self._question(request)
-        return call, self.handler(call)
+        return call, self.way.handler(call)
 
     def _question(self, request: Request) -> Call:
         if self.invoke is None and not (self.capabilities.chat or self.capabilities.complete):
@@ -198,7 +224,7 @@ class Line:
         ``given`` is what it takes besides the request. Without that its values are never kept.
         """
         call = self._call(operation, request, invoke, given)
-        await _finish(self.handler(call))
+        await _finish(self.way.handler(call))
         self.warnings += call.reply.warnings
         return call.reply.output
 
@@ -207,8 +233,8 @@ class Line:
         return await self.io.gather(jobs, self.settings.concurrency)
 
     def _call(self, operation: Operation, request: Request, invoke: Invoke, given: tuple[Any, ...] | None) -> Call:
-        self.asked = self.asked or self.io.now()
-        invoke = bridged(invoke, self.bridge) if self.bridge else invoke
+        way, self.asked = self.way, self.asked or self.io.now()
+        invoke = bridged(invoke, way.bridge) if way.bridge else invoke
         request = self._keyed(request)
         if request.schema is not None and self.rung == "tool":
             one_call = "parallel_tool_calls" in self.capabilities.options
@@ -217,18 +243,18 @@ class Line:
         return Call(
             operation=operation,
             request=request,
-            provider=self.provider,
+            provider=way.provider,
             io=self.io,
-            ledger=self.ledger,
+            ledger=way.ledger,
             invoke=invoke,
-            settings=self.settings,
+            settings=way.settings,
             deadline=self.deadline,
-            health=self.health,
-            tracer=self.tracer,
+            health=way.health,
+            tracer=way.tracer,
             given=given,
-            cache=self.cache,
-            limiter=self.limiter,
-            choice=Choice(self.members, self.settings.circuit) if self.members else None,
+            cache=way.cache,
+            limiter=way.limiter,
+            choice=Choice(way.members, way.settings.circuit) if way.members else None,
             attempts=self.attempts,
             warnings=self.warnings,
         )
@@ -262,9 +288,10 @@ class Line:
 
     def _answered(self) -> tuple[str, str]:
         """Who gave the latest reply, and by which model."""
-        if self.members is None or not self.attempts:
+        members = self.way.members
+        if members is None or not self.attempts:
             return self.provider.name, self.model
-        member = self.members.called(self.attempts[-1].provider)
+        member = members.called(self.attempts[-1].provider)
         return member.provider.name, member.model
 
     def _timing(self) -> Timing:

@@ -179,7 +179,7 @@ def _matched(labels: Mapping[str, str], found: Mapping[str, float], line: Line, 
     wanted = {label.casefold() for label in labels}
     if not wanted <= known.keys() or (exclusive and len(wanted) < len(known)):
         hint = f"Pass its own: {', '.join(map(repr, found))}."
-        raise InputError(f"the labels are not those of {line.asked_of}", argument="labels", hint=hint)
+        raise InputError(f"the labels are not those of {line.way}", argument="labels", hint=hint)
     scores = {label: found.get(label, known[label.casefold()]) for label in labels}
     if exclusive and abs(sum(scores.values()) - 1) > 0.02:
         hint = "If it judges each label by itself, pass multi=True."
