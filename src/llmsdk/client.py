@@ -123,14 +123,14 @@ _FIRST = {"complete": "prompt", "chat": "messages", "translate": "text", "answer
 
 
 def _is_many(value: Any) -> bool:
-    return isinstance(value, list | tuple)
+    return isinstance(value, (list, tuple))  # here and below no `|`, which would make a new object with each call
 
 
 def _check(verb: str, value: Any, stream: Any) -> None:
     """Refuse what would be taken for something else: ``"no"`` is true, and a column of a table is no text."""
     if not isinstance(stream, bool):
         raise InputError(f"stream={brief(stream)} is no bool", argument="stream", hint="Pass True or False.")
-    if isinstance(value, str | list | tuple | bytes | Mapping) or verb == "chat" or not isinstance(value, Iterable):
+    if isinstance(value, (str, list, tuple, bytes, Mapping)) or verb == "chat" or not isinstance(value, Iterable):
         return
     argument, kind = _FIRST[verb], type(value).__name__
     raise InputError(
@@ -140,7 +140,7 @@ def _check(verb: str, value: Any, stream: Any) -> None:
 
 def _many_conversations(value: Any) -> bool:
     """A list of str or of lists is many conversations; a list of messages is one."""
-    return isinstance(value, list | tuple) and (not value or isinstance(value[0], str | list | tuple))
+    return _is_many(value) and (not value or isinstance(value[0], (str, list, tuple)))
 
 
 def _batch(make: Callable[[Any], T], values: Iterable[Any], stream: bool, argument: str) -> list[T]:

@@ -127,11 +127,12 @@ class Learned:
         """A request is over."""
         if ticket.admitted is not None:
             self._gate.leave(ticket, now)
-        if isinstance(error, RateLimited | Overloaded):
+        if error is None:
+            if not self.open:
+                self._gate.change(lambda: self._answered(now), now)
+        elif isinstance(error, RateLimited | Overloaded):
             after = error.retry_after
             self._gate.change(lambda: self._refused(ticket, after, now), now)
-        elif error is None and not self.open:
-            self._gate.change(lambda: self._answered(now), now)
 
     def _hear(self, ticket: Ticket, heard: tuple[Quota, ...], now: float) -> None:
         self._left.hear(ticket, heard, now)
