@@ -48,12 +48,12 @@ class Pass:
             learned, ticket = self._learned
             learned.hear(ticket, headers, self._now())
 
-    def give_back(self, error: BaseException | None = None, used: int | None = None) -> None:
-        """Say how it went. ``used`` is how many tokens it really took, where that is known."""
+    def give_back(self, error: BaseException | None = None, used: Callable[[], int | None] = lambda: None) -> None:
+        """Say how it went. ``used`` is asked only where it matters: how many tokens it really took, if known."""
         now = self._now()
         if self._held is not None:
             gate, ticket = self._held
-            gate.leave(ticket, now, used)
+            gate.leave(ticket, now, used())
         if self._learned is not None:
             learned, ticket = self._learned
             learned.leave(ticket, now, error)
@@ -89,14 +89,16 @@ class Limiter:
             DeadlineExceeded: the wait would pass ``deadline``, a time of ``io.now()``; at once where that is clear.
         """
         learned = self._learned(model) if self._learns else None
-        if not self._set:
-            return Pass(io.now, None, await _known(learned, size, io, deadline))
-        ticket = await self._gate.turn(size().bound, io, deadline)
+        held = (self._gate, await self._gate.turn(size().bound, io, deadline)) if self._set else None
+        if learned is None:
+            return Pass(io.now, held, None)
         try:  # last, so that what the host says at the last moment still counts
-            return Pass(io.now, (self._gate, ticket), await _known(learned, size, io, deadline))
+            ticket = learned.pass_by(io.now()) if learned.open else await learned.turn(size().guessed, io, deadline)
         except BaseException:
-            self._gate.leave(ticket, io.now(), 0)
+            if held is not None:
+                self._gate.leave(held[1], io.now(), 0)
             raise
+        return Pass(io.now, held, (learned, ticket))
 
     def has_room(self, model: str, now: float) -> bool:
         """Whether one more request would go at once, as far as its size does not matter."""
@@ -111,14 +113,6 @@ class Limiter:
                     del self._models[next(iter(self._models))]
                 found = self._models.setdefault(model, Learned(f"{self._name}:{model}"))
         return found
-
-
-async def _known(
-    learned: Learned | None, size: Callable[[], Size], io: IO, deadline: float | None
-) -> tuple[Learned, Ticket] | None:
-    if learned is None:
-        return None
-    return learned, learned.pass_by(io.now()) if learned.open else await learned.turn(size().guessed, io, deadline)
 
 
 ACCOUNTS: Accounts[Limiter] = Accounts()

@@ -44,7 +44,7 @@ async def _limited(handler: Handler, call: Call, limiter: Limiter) -> AsyncItera
         await close(events)
         raise
     finally:
-        leave.give_back(failure, 0 if call.row is None else _used(call.row))
+        leave.give_back(failure, partial(_used, call.row))
 
 
 def size(request: Request) -> Size:
@@ -54,8 +54,8 @@ def size(request: Request) -> Size:
     return Size(Cost.one(prompt, reply), Cost.one(prompt // BYTES, reply))
 
 
-def _used(row: Attempt) -> int | None:
+def _used(row: Attempt | None) -> int | None:
     """Tokens that an attempt took, where it is known."""
-    if row.settled == "none":
+    if row is None or row.settled == "none":
         return 0
     return row.usage.total_tokens if row.usage is not None and row.settled != "upper_bound" else None
