@@ -6,7 +6,7 @@ A field that the caller left open is left out: hosts differ in what they make of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -98,16 +98,17 @@ def _common(request: Request, dialect: Dialect) -> dict[str, Any]:
 # --- messages ---------------------------------------------------------------------------------------------------
 
 
-def _message(message: Message, dialect: Dialect) -> Iterator[dict[str, Any]]:
+def _message(message: Message, dialect: Dialect) -> list[dict[str, Any]]:
     """One of our messages: each tool's result is a message of its own here, the rest is one."""
     if isinstance(message.content, str) and message.role != "tool":
-        yield {"role": message.role, "content": message.content}
-        return
+        return [{"role": message.role, "content": message.content}]
     results = [part for part in message.parts if isinstance(part, ToolResult)]
-    for part in results:
-        yield {"role": "tool", "tool_call_id": part.id, "content": part.content}
+    told: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": part.id, "content": part.content} for part in results
+    ]
     if len(results) < len(message.parts) or not results:
-        yield _turn(message, dialect)
+        told.append(_turn(message, dialect))
+    return told
 
 
 def _turn(message: Message, dialect: Dialect) -> dict[str, Any]:

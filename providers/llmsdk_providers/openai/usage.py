@@ -51,9 +51,10 @@ def read(figures: dict[str, Any]) -> tuple[Usage, list[str]]:
 
 def _with_reasoning(usage: Usage, total: int | None, warnings: list[str]) -> Usage:
     """Add the reasoning to the output where the host counts it apart, which only the total tells (xAI)."""
-    if total is None or usage.total_tokens is None or total <= usage.total_tokens:
+    both = usage.total_tokens
+    if total is None or both is None or total <= both:
         return usage
-    if total == usage.total_tokens + (usage.reasoning_tokens or 0):
+    if total == both + (usage.reasoning_tokens or 0):
         return replace(usage, output_tokens=total - (usage.input_tokens or 0))
-    warnings.append(f"the provider's total of {total} tokens is more than its input and output ({usage.total_tokens})")
+    warnings.append(f"the provider's total of {total} tokens is more than its input and output ({both})")
     return usage
