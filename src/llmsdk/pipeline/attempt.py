@@ -20,7 +20,7 @@ from llmsdk.errors import (
     Transient,
     forget,
 )
-from llmsdk.io import IO, Clock, closing
+from llmsdk.io import IO, Clock, close
 from llmsdk.pipeline import Call, is_content
 from llmsdk.pipeline.hooks import quietly
 from llmsdk.reply import Reply
@@ -53,18 +53,19 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
     span = _span(call) if call.tracer else None
     first_token: float | None = None
     failure: BaseException | None = None
+    events: AsyncIterator[Event] | None = None
     try:
-        async with closing(call.invoke(call.provider, call.request, io)) as events:
-            async for event in events:
-                reply.add(event)
-                if not clock.content and is_content(event):
-                    clock.content = call.delivered = True
-                    first_token = clock.now() - clock.started
-                    call.health.settle(None, call.settings.circuit, clock.now)
-                yield event
-            for event in map(_warning, clock.notes):
-                reply.add(event)
-                yield event
+        events = call.invoke(call.provider, call.request, io)
+        async for event in events:
+            reply.add(event)
+            if not clock.content and is_content(event):
+                clock.content = call.delivered = True
+                first_token = clock.now() - clock.started
+                call.health.settle(None, call.settings.circuit, clock.now)
+            yield event
+        for event in map(_warning, clock.notes):
+            reply.add(event)
+            yield event
         _check_whole(call, clock)
     except (Transient, BadResponse) as error:
         if _is_whole(call):
@@ -81,6 +82,7 @@ async def attempt(call: Call) -> AsyncIterator[Event]:
         raise
     except BaseException as error:  # cancellation, GeneratorExit and bugs: the row is settled, the error passes
         failure = error
+        await close(events)
         raise
     finally:
         _settle(call, row, clock, first_token, failure)

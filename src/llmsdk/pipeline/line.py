@@ -315,8 +315,9 @@ async def _finish(events: AsyncIterator[Event]) -> None:
     try:
         async for _ in events:
             pass
-    finally:
+    except BaseException:
         await close(events)
+        raise
 
 
 def generate(provider: Provider, request: Request, io: IO) -> AsyncIterator[Event]:
