@@ -163,3 +163,14 @@ def test_a_batch_sums_up_and_shows_what_failed() -> None:
     assert batch.errors == {1: error}
     assert len(batch) == 2
     assert batch[0] is RESULTS[0]
+
+
+def test_a_batch_goes_into_json_with_what_failed() -> None:
+    error = RateLimited("slow")
+    error.attempts = (ROW,)
+    batch = Batch((*RESULTS, error))  # type: ignore[arg-type]
+    *items, failed = json.loads(batch.to_json())["items"]
+    assert items == [json.loads(result.to_json()) for result in RESULTS]
+    assert failed == {"error": "RateLimited", "message": "slow", "attempts": items[0]["record"]["attempts"]}
+    assert json.loads(batch.to_json())["usage"]["input_tokens"] == batch.usage.input_tokens
+    assert Decimal(json.loads(batch.to_json())["cost"]) == batch.to_dict()["cost"] == batch.cost

@@ -158,9 +158,7 @@ class Result:
 
     def to_json(self) -> str:
         """``to_dict`` as JSON. ``cost`` is a string, so that it stays exact."""
-        from pydantic_core import to_json
-
-        return to_json(self.to_dict()).decode()
+        return _json(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -172,6 +170,12 @@ class Result:
         from pydantic import TypeAdapter
 
         return TypeAdapter(cls).validate_json(text)
+
+
+def _json(data: dict[str, Any]) -> str:
+    from pydantic_core import to_json
+
+    return to_json(data).decode()
 
 
 def _parsed(body: bytes) -> Any:
@@ -363,6 +367,23 @@ class Batch(Sequence[Item]):
     @property
     def cost(self) -> Decimal | None:
         return total_cost(self.attempts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: ``items`` as their own ``to_dict``, and the sums ``usage`` and ``cost`` (``None`` where unknown).
+
+        One that failed has its class as ``error``, its ``message`` and its ``attempts``. For JSON there is ``to_json``.
+        """
+        items: tuple[Result | LLMError, ...] = self.items
+        plain = [_failed(item) if isinstance(item, LLMError) else item.to_dict() for item in items]
+        return {"items": plain, "usage": _plain(self.usage), "cost": self.cost}
+
+    def to_json(self) -> str:
+        """``to_dict`` as JSON. ``cost`` is a string, so that it stays exact."""
+        return _json(self.to_dict())
+
+
+def _failed(error: LLMError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "message": error.message, "attempts": _plain(error.attempts)}
 
 
 Progress = Callable[[int, int], None]
