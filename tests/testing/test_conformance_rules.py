@@ -24,8 +24,9 @@ from llmsdk.io import closing
 from llmsdk.io.sse import ServerSentEvent
 from llmsdk.provider import Capabilities, HTTPSettings, Secret
 from llmsdk.testing import conformance
-from llmsdk.testing.conformance.rules import leaving
+from llmsdk.testing.conformance.rules import events, leaving
 from llmsdk.testing.conformance.rules.wire import MARKED
+from llmsdk.testing.server import NO_FAULT
 from llmsdk.types import Event, Finish, Model, Output, ReasoningDelta, TextDelta, TokenCount, ToolCallDelta, Usage
 from llmsdk_providers.anthropic import Anthropic
 from llmsdk_providers.openai import OpenAI
@@ -91,6 +92,10 @@ class Lines:
 
     def feed(self, chunk: bytes) -> Iterable[ServerSentEvent]:
         return [ServerSentEvent(data=line[6:]) for line in chunk.splitlines() if line.startswith(b"data: ")]
+
+
+def hasty_reader(acme: ModuleType) -> Any:
+    return wrong(acme.Acme, frames=lambda self: Lines())
 
 
 def counted(event: Event) -> Iterator[Event]:
@@ -307,7 +312,7 @@ ACME: dict[str, Breaker] = {
     "reply.streamed": hesitant,
     "reply.same_streamed": streamed_otherwise,
     "reply.any_text": lambda acme: altered(acme.Acme, texts(lambda text: text.encode("ascii", "replace").decode())),
-    "reply.any_pieces": lambda acme: wrong(acme.Acme, frames=lambda self: Lines()),
+    "reply.any_pieces": hasty_reader,
     "reply.empty": lambda acme: wrong(
         acme.Acme, decode=lambda self, body, request: [TextDelta("(nothing)"), Usage(1, 1), Finish("stop")]
     ),
@@ -403,6 +408,13 @@ def test_a_wait_that_is_not_told(acme: tuple[ModuleType, ModuleType]) -> None:
     kind = wrong(acme[0].Acme, error=hasty)
     result = conformance.check(CASES["fault.rate_limit"], conformance.Subject(kind, acme[1].AcmeBackend))
     assert (result.expected, result.came) == ("retry_after 7.0", "None")
+
+
+def test_single_bytes_stay_single_where_a_socket_joins_them(
+    acme: tuple[ModuleType, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "Delivery", lambda piece: NO_FAULT)
+    told(conformance.check(CASES["reply.any_pieces"], conformance.Subject(hasty_reader(acme[0]), acme[1].AcmeBackend)))
 
 
 def test_usage_that_is_missing_shows_in_the_ledger(acme: tuple[ModuleType, ModuleType]) -> None:
