@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 QUANTIZED = ("int8",)
+MEANT = {"gpu": "cuda", "nvidia": "cuda", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+"""What others call it."""
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -61,9 +63,17 @@ def check_names(settings: LocalSettings) -> None:
 
 
 def _unknown(key: str, value: str, known: tuple[str, ...]) -> ConfigError:
-    near = difflib.get_close_matches(value, known, 1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    near = _near(value.lower(), known)
+    hint = f"Did you mean {near!r}? " if near else ""
     return ConfigError(f"providers.local.{key} = {value!r} is no {key}", hint=f"{hint}Known: {', '.join(known)}.")
+
+
+def _near(value: str, known: tuple[str, ...]) -> str | None:
+    name, colon, number = value.partition(":")
+    if (meant := MEANT.get(name)) in known:
+        return f"{meant}{colon}{number}"
+    # Closer than by default: "npu" and "xpu" are no slips for "cpu".
+    return next(iter(difflib.get_close_matches(value, known, 1, cutoff=0.7)), None)
 
 
 def choose_device(name: str) -> torch.device:

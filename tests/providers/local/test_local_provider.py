@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import threading
 import time
@@ -142,6 +143,30 @@ def test_an_engine_that_died_is_replaced(fresh: Callable[..., Local], tiny: Call
     engine._thread.join(10)
     assert not engine.alive
     assert complete(provider, tiny("llama"), "dog", max_tokens=3) == text
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ({"device": "gpu"}, "cuda"),
+        ({"device": "GPU:1"}, "cuda:1"),
+        ({"device": "nvidia"}, "cuda"),
+        ({"device": "cdua"}, "cuda"),
+        ({"device": "CPU"}, "cpu"),
+        ({"device": "mps"}, None),
+        ({"device": "npu"}, None),
+        ({"dtype": "bf16"}, "bfloat16"),
+        ({"dtype": "gpu"}, None),
+        ({"quantize": "int4"}, "int8"),
+    ],
+)
+def test_a_name_that_means_nothing_here(
+    fresh: Callable[..., Local], setting: dict[str, str], meant: str | None
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        fresh(**setting)
+    found = re.match(r"Did you mean '(.+)'\? Known: ", caught.value.hint)
+    assert (found and found[1]) == meant
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()")
