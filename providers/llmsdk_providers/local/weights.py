@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmsdk_providers.local.hugepages import Slab, collapsed
 from llmsdk_providers.local.quantized import quantize
 from llmsdk_providers.local.shape import Shape
 
@@ -192,19 +194,22 @@ def load_weights(
 
     ``int8`` keeps what is inside the layers in 8 bits; ``dtype`` is float32 then. Embeddings, norms and head stay wide.
     """
-    embeddings = files.read(EMBEDDINGS).to(device, dtype, copy=True)
-    fuse = partial(_quantized if int8 else _plain, files, embeddings)
+    room = Slab([] if int8 else expected(shape).values(), dtype, device)
+    embeddings = room.empty(files.shapes[EMBEDDINGS]).copy_(files.read(EMBEDDINGS))
+    fuse = partial(_quantized if int8 else _plain, files, room)
     numbers = show(range(len(shape.windows)))
-    layers = tuple(_layer(files, shape, f"model.layers.{number}", embeddings, fuse) for number in numbers)
-    return Weights(embeddings, layers, files.read(NORM).to(embeddings, copy=True), _head(files, shape, embeddings))
+    with collapsed() if int8 else nullcontext():
+        layers = tuple(_layer(files, shape, f"model.layers.{number}", embeddings, fuse) for number in numbers)
+        head = _head(files, shape, embeddings, room)
+    return Weights(embeddings, layers, files.read(NORM).to(embeddings, copy=True), head)
 
 
-def _head(files: Files, shape: Shape, embeddings: Tensor) -> Map:
+def _head(files: Files, shape: Shape, embeddings: Tensor, room: Slab) -> Map:
     import torch
 
     # A model that says it is tied and brings a head as well is tied only if the two are the same.
     own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(embeddings), embeddings))
-    return _plain(files, embeddings, ["lm_head"]) if own else _fastest(Linear(embeddings, rows=True))
+    return _plain(files, room, ["lm_head"]) if own else _fastest(Linear(embeddings, rows=True))
 
 
 def _layer(files: Files, shape: Shape, prefix: str, like: Tensor, fuse: Callable[..., Map]) -> Layer:
@@ -231,8 +236,8 @@ def _qk_norm(query: Tensor, key: Tensor, shape: Shape) -> Tensor:
     return torch.cat([query.expand(shape.heads, -1), key.expand(shape.kv_heads, -1)])
 
 
-def _linear(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = False) -> Linear:
-    """Several linear maps of the same input as one, of the dtype and on the device of ``like``.
+def _linear(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Linear:
+    """Several linear maps of the same input as one, in ``room``.
 
     float32 that is wide is kept as ``[in, out]``: for a single row torch reads it a third faster that way. What is tall
     it reads faster as ``[out, in]``, and bfloat16 too.
@@ -241,24 +246,24 @@ def _linear(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = Fa
 
     sizes = [files.shapes[f"{name}.weight"] for name in names]
     out, width = sum(size[0] for size in sizes), sizes[0][1]
-    rows = like.dtype != torch.float32 or width > out
-    weight = like.new_empty((out, width) if rows else (width, out))
+    rows = room.dtype != torch.float32 or width > out
+    weight = room.empty((out, width) if rows else (width, out))
     parts = (weight if rows else weight.t()).split([size[0] for size in sizes])
     for part, name in zip(parts, names, strict=True):
         part.copy_(files.read(f"{name}.weight"))
-    biases = torch.cat([files.read(f"{name}.bias") for name in names]).to(like) if bias else None
+    biases = torch.cat([files.read(f"{name}.bias") for name in names]).to(weight) if bias else None
     return Linear(weight, biases, rows)
 
 
-def _plain(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = False) -> Map:
-    return _fastest(_linear(files, like, names, bias=bias))
+def _plain(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
+    return _fastest(_linear(files, room, names, bias=bias))
 
 
 def _fastest(plain: Linear) -> Map:
     return Widened(plain.weight, plain.bias) if slow_in_bfloat16(plain.weight) else plain
 
 
-def _quantized(files: Files, like: Tensor, names: Sequence[str], *, bias: bool = False) -> Map:
+def _quantized(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
     """The same in 8 bits, unless that would lose too much."""
-    plain = _linear(files, like, names, bias=bias)
+    plain = _linear(files, room, names, bias=bias)
     return quantize(plain.weight if plain.rows else plain.weight.t(), plain.bias) or plain
