@@ -35,8 +35,11 @@ def test_tensors_of_a_slab_do_not_touch_one_another(shapes: list[tuple[int, int]
     for number, tensor in enumerate(tensors):
         tensor.fill_(number)
     for number, (tensor, shape) in enumerate(zip(tensors, shapes, strict=True)):
-        assert tensor.shape == shape and tensor.dtype == dtype and tensor.is_contiguous()
-        assert tensor.data_ptr() % 64 == 0 and bool((tensor == number).all())
+        assert tensor.shape == shape
+        assert tensor.dtype == dtype
+        assert tensor.is_contiguous()
+        assert tensor.data_ptr() % 64 == 0
+        assert bool((tensor == number).all())
     if sum(map(prod, shapes)) * dtype.itemsize >= SIZE and hugepages.ADVISE is not None:
         assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == 1
 
@@ -44,7 +47,8 @@ def test_tensors_of_a_slab_do_not_touch_one_another(shapes: list[tuple[int, int]
 def test_what_a_slab_has_no_room_for_is_somewhere_else() -> None:
     slab = Slab([(1024, 1024)], torch.float32, torch.device("cpu"))
     first, second = slab.empty((1024, 1024)).fill_(1), slab.empty((1024, 1024)).fill_(2)
-    assert bool((first == 1).all()) and bool((second == 2).all())
+    assert bool((first == 1).all())
+    assert bool((second == 2).all())
 
 
 def test_tensors_outlive_their_slab() -> None:
