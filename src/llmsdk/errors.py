@@ -313,7 +313,7 @@ class InvalidBody(BadResponse):
 
 
 class ResponseTooLarge(BadResponse):
-    """The body is longer than the provider's ``max_body``."""
+    """The body is longer than the provider's ``max_body``, or one event of a stream than its ``max_event``."""
 
 
 class Redirected(BadResponse):

@@ -49,7 +49,7 @@ FAMILIES = {"claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "co
 """How the models of some providers are called, for who leaves the provider out."""
 POCKET = "pocket"
 """The model that everybody has, and often asks for without its provider."""
-HARMLESS = frozenset({"kind", "api_key", "http2", "max_body", "max_connections"})
+HARMLESS = frozenset({"kind", "api_key", "http2", "max_body", "max_connections", "max_event"})
 """Keys that cannot send a provider's secret to another host."""
 
 

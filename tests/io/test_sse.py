@@ -11,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmsdk.errors import ResponseTooLarge
-from llmsdk.io import sse
-from llmsdk.io.sse import ServerSentEvent, SSEDecoder
+from llmsdk.io.sse import MAX_EVENT, ServerSentEvent, SSEDecoder
 
 LINES = st.lists(
     st.one_of(
@@ -53,8 +52,8 @@ def reference(stream: bytes) -> list[ServerSentEvent]:
     return events
 
 
-def decode(chunks: list[bytes]) -> list[ServerSentEvent]:
-    decoder = SSEDecoder()
+def decode(chunks: list[bytes], most: int = MAX_EVENT) -> list[ServerSentEvent]:
+    decoder = SSEDecoder(most)
     return [event for chunk in chunks for event in decoder.feed(chunk)]
 
 
@@ -116,14 +115,13 @@ def test_a_byte_order_mark_is_left_out_at_the_beginning_only() -> None:
         assert decode(chunks) == []
 
 
-def test_an_event_may_be_as_large_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "MAX_EVENT", 100)
+def test_an_event_may_be_as_large_as_is_said() -> None:
     for line in (b"data: " + b"x" * 94, b"data:" + b"x" * 99):
-        assert len(decode([b"event: e\ndata: y\n\n" + line + b"\n\n" + line + b"\n\n"])) == 3
-        with pytest.raises(ResponseTooLarge, match="100 bytes"):
-            decode([line + b"x\n\n"])
+        assert len(decode([b"event: e\ndata: y\n\n" + line + b"\n\n" + line + b"\n\n"], 100)) == 3
+        with pytest.raises(ResponseTooLarge, match=r"100 bytes(.|\n)*max_event"):
+            decode([line + b"x\n\n"], 100)
     with pytest.raises(ResponseTooLarge, match="100 bytes"):
-        decode([b"data: " + b"x" * 50 + b"\n", b"x" * 45])
+        decode([b"data: " + b"x" * 50 + b"\n", b"x" * 45], 100)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +137,9 @@ def test_an_event_may_be_as_large_as_is_said(monkeypatch: pytest.MonkeyPatch) ->
         b"event: " + b"x" * 999 + b"\n",
     ],
 )
-def test_an_event_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
+def test_an_event_without_end_is_stopped(piece: bytes) -> None:
     """Whatever it is made of: neither a line nor a pile of lines grows without bound."""
-    monkeypatch.setattr(sse, "MAX_EVENT", 10_000)
-    decoder = SSEDecoder()
+    decoder = SSEDecoder(10_000)
     chunk = piece * (2000 // len(piece))
     tracemalloc.start()
     try:
@@ -161,12 +158,9 @@ def test_an_event_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch, piece:
 
 
 @pytest.mark.parametrize("line", [b"data\n", b"data:\n", b"data: \n", b"data:x\n", b"data:xx\n", b"data: xx\r\n"])
-def test_an_event_of_many_short_lines_takes_no_more_memory_than_a_long_line(
-    line: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_of_many_short_lines_takes_no_more_memory_than_a_long_line(line: bytes) -> None:
     """The limit counts bytes; so must what is kept of each line."""
-    monkeypatch.setattr(sse, "MAX_EVENT", 2**19)
-    decoder = SSEDecoder()
+    decoder = SSEDecoder(most := 2**19)
     chunk = line * (2**16 // len(line))
     tracemalloc.start()
     try:
@@ -175,7 +169,7 @@ def test_an_event_of_many_short_lines_takes_no_more_memory_than_a_long_line(
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * sse.MAX_EVENT
+    assert peak < 3 * most
 
 
 def test_a_long_line_costs_linear_time() -> None:

@@ -135,6 +135,18 @@ def test_F032_a_body_without_end_is_read_as_far_as_the_settings_say(streamed: bo
             assert host.wait(lambda: host.requests[-1].aborted)
 
 
+def test_F032_an_event_without_end_is_read_as_far_as_the_settings_say() -> None:
+    with FaultServer() as host:
+        config = host.config(**ONCE)
+        config["providers"]["openai"]["max_event"] = limit = 2**15
+        with Client("openai:any", config=config) as client:
+            host.inject(Fault(body=[b"data: {"], forever=b" " * 2**12, headers=faults.EVENT_STREAM))
+            with pytest.raises(ResponseTooLarge, match=rf"larger than {limit} bytes(.|\n)*max_event") as failed:
+                _ = client.chat("x", stream=True).result
+            assert settled(failed.value) == ["upper_bound"]
+            assert host.wait(lambda: host.requests[-1].aborted)
+
+
 @pytest.mark.parametrize("end", ["clean", "close"])
 def test_F046_a_stream_cut_at_every_byte_is_never_taken_for_whole(end: str) -> None:
     body = delta("a") + delta("é", finish=None) + END + FIGURES + DONE

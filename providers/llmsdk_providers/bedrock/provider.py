@@ -109,7 +109,7 @@ class Bedrock(Hosted):
         return Decoder(self.host.secrets)
 
     def frames(self) -> FrameDecoder:
-        return FrameDecoder()
+        return FrameDecoder(self.max_event)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> LLMError:
         error = faults.from_reply(status, headers, body, self.host.secrets)

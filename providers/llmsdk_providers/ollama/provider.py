@@ -72,7 +72,7 @@ class Ollama(Hosted):
         return Decoder(self.host.secrets)
 
     def frames(self) -> LineDecoder:
-        return LineDecoder()
+        return LineDecoder(self.max_event)
 
     # --- the rest -----------------------------------------------------------------------------------------------
 

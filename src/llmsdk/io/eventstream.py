@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pydantic_core import to_json
 
 from llmsdk.errors import InvalidBody, ResponseTooLarge
-from llmsdk.io.sse import MAX_EVENT, ServerSentEvent
+from llmsdk.io.sse import LARGER_EVENT, MAX_EVENT, ServerSentEvent
 
 MAX_HEADERS = 128 * 1024
 """Bytes of the headers of one frame, as AWS's own clients have it: read, they take many times as much."""
@@ -29,9 +29,10 @@ _BYTES, _TEXT = 6, 7
 class FrameDecoder:
     """Feed it chunks, get whole events. An event is out with the byte that ends its frame, in linear time."""
 
-    __slots__ = ("_buffer", "_wanted")
+    __slots__ = ("_buffer", "_most", "_wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_EVENT) -> None:
+        self._most = most
         self._buffer = bytearray()
         self._wanted = 0
         """Bytes of the frame that has begun; 0 until its prelude is whole."""
@@ -41,7 +42,7 @@ class FrameDecoder:
 
         Raises:
             InvalidBody: these are no frames, or they are damaged.
-            ResponseTooLarge: a frame says that it is larger than ``MAX_EVENT``, or its headers than ``MAX_HEADERS``.
+            ResponseTooLarge: a frame says that it is larger than ``most`` bytes, or its headers than ``MAX_HEADERS``.
         """
         self._buffer += chunk
         at = 0
@@ -53,7 +54,7 @@ class FrameDecoder:
     def _next(self, at: int) -> bytes | None:
         """The frame that begins at ``at``, once it is whole."""
         if not self._wanted and len(self._buffer) - at >= _PRELUDE:
-            self._wanted = _length(bytes(self._buffer[at : at + _PRELUDE]))
+            self._wanted = _length(bytes(self._buffer[at : at + _PRELUDE]), self._most)
         if not self._wanted or len(self._buffer) - at < self._wanted:
             return None
         frame = bytes(self._buffer[at : at + self._wanted])
@@ -61,12 +62,12 @@ class FrameDecoder:
         return frame
 
 
-def _length(prelude: bytes) -> int:
+def _length(prelude: bytes, most: int) -> int:
     """The length of the frame that a prelude announces."""
     _check(prelude)
     total, headers = int.from_bytes(prelude[:4]), int.from_bytes(prelude[4:8])
-    if total > MAX_EVENT:
-        raise ResponseTooLarge(f"a frame of the stream is larger than {MAX_EVENT} bytes")
+    if total > most:
+        raise ResponseTooLarge(f"a frame of the stream is larger than {most} bytes", hint=LARGER_EVENT)
     if total < _PRELUDE + headers + _CRC:
         raise InvalidBody("a frame of the stream is shorter than its headers")
     if headers > MAX_HEADERS:

@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmsdk.errors import ResponseTooLarge
-from llmsdk.io.sse import MAX_EVENT, ServerSentEvent
+from llmsdk.io.sse import LARGER_EVENT, MAX_EVENT, ServerSentEvent
 
 
 class LineDecoder:
     """Feed it chunks, get whole lines. A line is out with the byte that ends it, in linear time."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_line", "_most")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_EVENT) -> None:
+        self._most = most
         self._line = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """Yield the lines that ``chunk`` completes, as events without a name.
 
         Raises:
-            ResponseTooLarge: a line without end grows past ``MAX_EVENT``.
+            ResponseTooLarge: a line without end grows past ``most`` bytes.
         """
         *lines, rest = chunk.split(b"\n")
         if lines and self._line:
@@ -38,5 +39,5 @@ class LineDecoder:
         self._check(len(self._line))
 
     def _check(self, size: int) -> None:
-        if size > MAX_EVENT:
-            raise ResponseTooLarge(f"one line of the stream is larger than {MAX_EVENT} bytes")
+        if size > self._most:
+            raise ResponseTooLarge(f"one line of the stream is larger than {self._most} bytes", hint=LARGER_EVENT)

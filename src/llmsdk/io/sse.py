@@ -14,7 +14,8 @@ from typing import NamedTuple
 from llmsdk.errors import ResponseTooLarge
 
 MAX_EVENT = 8 * 2**20
-"""Bytes of one event. More is not a token stream."""
+"""Bytes of one event, where nothing else is said. More is not a token stream."""
+LARGER_EVENT = "If the host is right to send so much at once, raise max_event in its settings."
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -28,9 +29,10 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Feed it chunks, get whole events. An event is out with the byte that ends it, in linear time."""
 
-    __slots__ = ("_after_cr", "_data", "_event", "_head", "_line", "_more", "_size")
+    __slots__ = ("_after_cr", "_data", "_event", "_head", "_line", "_more", "_most", "_size")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MAX_EVENT) -> None:
+        self._most = most
         self._head: bytes | None = b""
         """The first bytes, until it is clear whether they are a byte order mark."""
         self._line = bytearray()
@@ -46,7 +48,7 @@ class SSEDecoder:
         """Yield the events that ``chunk`` completes.
 
         Raises:
-            ResponseTooLarge: an event, or a line without end, grows past ``MAX_EVENT``.
+            ResponseTooLarge: an event, or a line without end, grows past ``most`` bytes.
         """
         if self._head is not None:
             chunk = self._begin(chunk)
@@ -86,8 +88,8 @@ class SSEDecoder:
         return head.removeprefix(_BOM)
 
     def _check(self, more: int) -> None:
-        if self._size + more > MAX_EVENT:
-            raise ResponseTooLarge(f"one event of the stream is larger than {MAX_EVENT} bytes")
+        if self._size + more > self._most:
+            raise ResponseTooLarge(f"one event of the stream is larger than {self._most} bytes", hint=LARGER_EVENT)
 
     def _field(self, line: bytes) -> None:
         if self._data is None and line.startswith(b"data: "):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from llmsdk.errors import BadResponse, DeadlineExceeded, LLMError, Transient
 from llmsdk.io import IO, MAX_BODY, HTTPReply, HTTPRequest, TransportOptions, closing
+from llmsdk.io.sse import MAX_EVENT
 from llmsdk.provider.contract import CONTRACT, Capabilities
 from llmsdk.provider.reading import Frames, StreamDecoder, Streamed, whole
 from llmsdk.secret import Hidden, Secret
@@ -50,6 +51,8 @@ class HTTPSettings(Settings):
     max_connections: int | None = None
     max_body: int | None = setting(None, gt=0)
     """Bytes of a reply that are read at most, and a quarter of those of a stream; ``None`` is the provider's own."""
+    max_event: int | None = setting(None, gt=0)
+    """Bytes of one event of a stream at most; ``None`` is the provider's own."""
     allow_plain_http: bool = False
     """Send the key over plain http to a host that is not this machine."""
     http_client: Any = setting(None, check=_sends)
@@ -70,11 +73,14 @@ class HTTPProvider(ABC):
     """Without ``api_key`` it looks for credentials on this machine, which a file that is not trusted may not direct."""
     max_body: int = MAX_BODY
     """Bytes of a reply, after decompression, that are read at most, where the settings do not say."""
+    max_event: int = MAX_EVENT
+    """Bytes of one event of a stream at most, likewise."""
 
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         self.name = name
         self.settings = settings
         self.max_body = settings.max_body or self.max_body
+        self.max_event = settings.max_event or self.max_event
         self.transport: TransportOptions = TransportOptions(
             proxy=None if settings.proxy is None else Hidden(settings.proxy.reveal()),
             ca_bundle=settings.ca_bundle,

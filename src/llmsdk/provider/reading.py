@@ -67,7 +67,7 @@ class Streamed:
         self._provider, self._request = provider, request
         self._decoder = provider.decoder(request)
         frames = provider.frames()
-        self._frames: Frames = frames or SSEDecoder()
+        self._frames: Frames = frames or SSEDecoder(provider.max_event)
         self._begun = frames is not None
         self._document: bytearray | None = None
         self._seen: list[bytes] = []

@@ -15,8 +15,8 @@ from llmsdk.wire.host import Host, built, check_base_url, check_key
 from llmsdk.wire.json import parse
 
 _WAY = frozenset({
-    "proxy", "ca_bundle", "client_cert", "http2", "max_body", "max_connections", "http_client",
-    "token_provider", "prices",
+    "proxy", "ca_bundle", "client_cert", "http2", "max_body", "max_connections", "max_event",
+    "http_client", "token_provider", "prices",
 })  # fmt: skip
 """Settings that change no answer."""
 

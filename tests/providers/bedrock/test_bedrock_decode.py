@@ -23,6 +23,7 @@ from llmsdk.errors import (
     PermissionDenied,
     QuotaExhausted,
     RateLimited,
+    ResponseTooLarge,
     ServerFault,
     Unauthorized,
 )
@@ -251,3 +252,9 @@ def test_whatever_comes_only_typed_errors_come_out(value: Any, kind: str) -> Non
     payload = {"delta": value, "start": value, "contentBlockIndex": value, "usage": value, "stopReason": value}
     with suppress(LLMError):
         fold(HOST, frames((kind, payload), (kind, value)), streamed=True)
+
+
+def test_a_frame_is_as_long_as_the_settings_say() -> None:
+    host = Bedrock("bedrock", Settings(api_key=KEY, region="us-east-1", max_event=100))
+    with pytest.raises(ResponseTooLarge, match="100 bytes"):
+        list(host.frames().feed(frames(delta(0, text="x" * 100))))

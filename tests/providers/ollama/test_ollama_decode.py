@@ -20,6 +20,7 @@ from llmsdk.errors import (
     NotFound,
     Overloaded,
     RateLimited,
+    ResponseTooLarge,
     ServerFault,
     Unauthorized,
 )
@@ -192,3 +193,8 @@ def test_whatever_comes_only_typed_errors_come_out(value: Any, noise: bytes) -> 
         for streamed in (False, True):
             with suppress(LLMError):
                 fold(HOST, body, streamed=streamed)
+
+
+def test_a_line_is_as_long_as_the_settings_say() -> None:
+    with pytest.raises(ResponseTooLarge, match="100 bytes"):
+        list(Ollama("ollama", Settings(max_event=100)).frames().feed(b"x" * 101))
