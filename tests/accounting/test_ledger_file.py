@@ -509,6 +509,33 @@ def test_what_is_more_than_can_be_kept_is_counted(
     ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot be written", "ignore:.*lacks rows")
+def test_closing_waits_for_one_more_try_however_much_has_come(
+    path: Path, impatient: None, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, begun, go = [], threading.Event(), threading.Event()
+    transact = book_module._Scribe._transact
+
+    def counting(scribe: Any, entries: Any) -> Any:
+        tries.append(len(entries))
+        begun.set()
+        assert go.wait(30)
+        return transact(scribe, entries)
+
+    ledger = Ledger(path)
+    first, *others = [opened(ledger) for _ in range(3 * book_module.TOGETHER)]
+    monkeypatch.setattr(book_module._Scribe, "_transact", counting)
+    locked.execute("BEGIN IMMEDIATE")
+    ledger.settle(first, "exact", Usage(1, 1), seconds=0)
+    assert begun.wait(30)
+    for row in others:
+        ledger.settle(row, "exact", Usage(1, 1), seconds=0)
+    go.set()
+    ledger.close()
+    assert tries == [1, 1], "the first alone, and it again"
+    assert ledger.lost == 3 * book_module.TOGETHER
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot be written")
 def test_what_is_left_at_the_end_is_told(path: Path, impatient: None, locked: sqlite3.Connection) -> None:
     ledger = Ledger(path)

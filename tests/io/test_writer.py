@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from llmsdk.io.writer import MOST, Writer
+from llmsdk.io.writer import Writer
 
 
 class Desk:
@@ -33,14 +33,24 @@ class Desk:
         return 0.0
 
 
-def test_items_are_worked_off_in_order_and_some_at_a_time() -> None:
-    desk = Desk()
-    writer = Writer("test", desk.begin)
-    for item in range(3 * MOST):
+def test_items_are_worked_off_in_order_and_all_that_wait_together() -> None:
+    desk, busy, go = Desk(), threading.Event(), threading.Event()
+
+    @contextmanager
+    def begin() -> Iterator[Callable[[Sequence[int]], float | None]]:
+        with desk.begin() as work:
+            busy.set()
+            assert go.wait(30)
+            yield work
+
+    writer = Writer("test", begin)
+    writer.put(0)
+    assert busy.wait(30)
+    for item in range(1, 1000):
         writer.put(item)
+    go.set()
     writer.flush()
-    assert [item for items in desk.given for item in items] == [*range(3 * MOST)]
-    assert max(map(len, desk.given)) <= MOST
+    assert desk.given == [[*range(1000)]]
     writer.close()
     assert desk.ended
 

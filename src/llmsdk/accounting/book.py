@@ -35,7 +35,7 @@ IN_VAIN = 0.1
 AGAIN = 1.0
 """Seconds until it is tried again to write what is late."""
 TOGETHER = 256
-"""Late rows that are written in one transaction."""
+"""Rows that are written in one transaction."""
 BACKLOG = 50_000
 """Rows that are kept while the file cannot be written. Beyond that the oldest are lost, and counted."""
 
@@ -191,20 +191,25 @@ class _Scribe:
         """In which the writer has its number."""
 
     def write(self, entries: Sequence[Entry]) -> float | None:
-        """Write what is late, and then entries; tell who waits. Returns when to try again, where that is needed."""
+        """Write what is late, and then entries; tell who waits. Returns when to try again, where that is needed.
+
+        The first failure is the last try: however much has come, nobody waits for more than one.
+        """
         wanted = [each for each in entries if isinstance(each, Closing) or each.done.set_running_or_notify_cancel()]
         if not (wanted or self._late):
             return None
         try:
             self._catch_up()
-            refused = self._transact(wanted)
+            while wanted:
+                refused = self._transact(wanted[:TOGETHER])
+                for entry in wanted[:TOGETHER]:
+                    if isinstance(entry, Opening):
+                        _tell(entry.done, refused.get(entry.row.id))
+                del wanted[:TOGETHER]
         except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
             self._fail(error, wanted)
             return AGAIN
         self._health.better()
-        for entry in wanted:
-            if isinstance(entry, Opening):
-                _tell(entry.done, refused.get(entry.row.id))
         return None
 
     def close(self) -> None:

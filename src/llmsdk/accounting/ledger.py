@@ -224,7 +224,7 @@ class Ledger:
         """Requests, tokens and cost by ``"day"`` (UTC), ``"model"``, ``"provider"``, ``"operation"`` or ``"tag"``.
 
         Of all that is in the file where there is one, else of what this client did. Without keys it is one line of all,
-        or none. Waits for the disk where there is a file.
+        or none. Waits for the disk where there is a file, and a minute at most for another process that holds it.
 
         Raises:
             ConfigError: the file cannot be read.
@@ -265,7 +265,10 @@ class Ledger:
         return report.sums(book.path, keys)
 
     def close(self) -> None:
-        """Write down what is left to be written, and let go of the file. Waits until that is done."""
+        """Write down what is left to be written, and let go of the file. Waits until that is done.
+
+        Where another process holds the file that is a minute at most; a warning then says how many rows are lost.
+        """
         if self._book is not None:
             self._book.close()
 

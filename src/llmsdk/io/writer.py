@@ -13,8 +13,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-MOST = 256
-"""Items that are worked off together."""
 AT_EXIT = 5.0
 """Seconds that the end of the process waits for what is left."""
 
@@ -24,7 +22,7 @@ nothing, and says in how many seconds it wants to be called again even if nothin
 
 
 class Writer(Generic[T]):
-    """Hands items to ``work`` on a thread of its own, in order, as many together as wait.
+    """Hands items to ``work`` on a thread of its own, in order, all together that wait.
 
     What ``begin`` opens is never used by another thread, nor by the child of a fork, which begins anew. The work must
     not raise. What has been put is worked off before the process ends.
@@ -90,21 +88,20 @@ def _run(queue: SimpleQueue[Any], begin: Begin[Any]) -> None:
 
 
 def _waiting(queue: SimpleQueue[Any], patience: float | None) -> tuple[list[Any], Sequence[Future[None]]]:
-    """Everything that waits, up to the first flush; nothing only if nothing came for so long."""
+    """Everything that waits now, up to the first flush; nothing only if nothing came for so long."""
     items: list[Any] = []
     try:
         item = queue.get(timeout=patience)
     except Empty:
         return items, ()
-    while not isinstance(item, Future):
+    for _ in range(queue.qsize()):  # what comes meanwhile has its turn, or there might be no end
+        if isinstance(item, Future):
+            break
         items.append(item)
-        if len(items) >= MOST:
-            return items, ()
-        try:
-            item = queue.get_nowait()
-        except Empty:
-            return items, ()
-    return items, (item,)
+        item = queue.get_nowait()
+    if isinstance(item, Future):
+        return items, (item,)
+    return [*items, item], ()
 
 
 def _stop(queue: SimpleQueue[Any], thread: threading.Thread, pid: int, patience: float | None) -> None:
