@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import call
 import gpu
 import imports
 import install
@@ -18,6 +19,7 @@ from report import Report, machine, write
 ALL: dict[str, Callable[..., Report]] = {
     "import": imports.measure,
     "overhead": overhead.measure,
+    "call": call.measure,
     "layers": layers.measure,
     "install": install.measure,
     "local": local.measure,
@@ -27,7 +29,7 @@ ALL: dict[str, Callable[..., Report]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench")
-    parser.add_argument("names", nargs="*", metavar="import|overhead|layers|install|local|gpu", default=[])
+    parser.add_argument("names", nargs="*", metavar="import|overhead|call|layers|install|local|gpu", default=[])
     parser.add_argument("--rounds", type=int, help="interleaved rounds of each measurement (9, of quick ones 1)")
     parser.add_argument("--quick", action="store_true", help="overhead in short rounds, to see where one is")
     parser.add_argument("--json", type=Path, help="also keep the figures in this file")

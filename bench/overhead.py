@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
 from statistics import median
@@ -18,18 +18,21 @@ from environments import environment, ours, purelib
 from report import Report, table
 
 HERE = Path(__file__).parent
+Told = dict[str, Any] | None
+Figures = dict[str, dict[str, list[Told]]]
+"""By client and mode, what its worker told in each round."""
 BASE = "httpx2"
 """What the ratios are to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A way to use a client. ``count`` calls in a round, ``quick`` of them in a quick run."""
+    """A way to use a client. ``count`` calls in a round, ``quick`` of them in a quick run, where there is one."""
 
     name: str
     title: str
     count: int
-    quick: int
+    quick: int = 0
 
 
 CALLS = (
@@ -98,13 +101,13 @@ class Client:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def measure(self, mode: str, count: int) -> dict[str, Any] | None:
+    def measure(self, mode: str, count: int) -> Told:
         """What ``worker.py`` tells; ``None`` where the client has no such mode, or has ended."""
         assert self._process.stdin
         assert self._process.stdout
         try:
             print(mode, count, file=self._process.stdin, flush=True)
-            told: dict[str, Any] | None = json.loads(self._process.stdout.readline() or "null")
+            told: Told = json.loads(self._process.stdout.readline() or "null")
         except OSError:
             return None
         return told
@@ -122,32 +125,44 @@ def started(python: Path, name: str, url: str) -> Iterator[Client]:
 
 
 def measure(rounds: int, quick: bool = False) -> Report:
-    """``rounds`` times every mode of every client, the clients in turn."""
-    pythons = found()
-    figures: dict[str, dict[str, list[dict[str, Any] | None]]] = defaultdict(lambda: defaultdict(list))
-    with ExitStack() as stack:
-        url = stack.enter_context(server())
-        clients = {name: stack.enter_context(started(python, name, url)) for name, python in pythons.items()}
-        for _ in range(rounds):
-            for mode in (*CALLS, *STREAMS):
-                for name, client in clients.items():
-                    told = client.measure(mode.name, mode.quick if quick else mode.count)
-                    figures[name][mode.name].append(told)
-    titles = {name: f"{name} {version(python, DISTRIBUTION.get(name, name))}" for name, python in pythons.items()}
+    pythons = found(ROWS)
+    modes = [replace(mode, count=mode.quick) if quick else mode for mode in (*CALLS, *STREAMS)]
+    figures = alternated(pythons, modes, rounds)
+    titles = titled(pythons)
     return Report("\n".join([shown("a call", OF_CALLS, CALLS, titles, figures, rounds),
                              shown("a chunk", OF_STREAMS, STREAMS, titles, figures, rounds)]), figures)  # fmt: skip
 
 
-def found() -> dict[str, Path]:
-    """The Pythons of all clients that can be installed here; the others are named and left out."""
+def alternated(pythons: Mapping[str, Path], modes: Sequence[Mode], rounds: int) -> Figures:
+    """``rounds`` times every mode of every client, the clients in turn."""
+    figures: Figures = defaultdict(lambda: defaultdict(list))
+    with ExitStack() as stack:
+        url = stack.enter_context(server())
+        clients = {name: stack.enter_context(started(python, name, url)) for name, python in pythons.items()}
+        for _ in range(rounds):
+            for mode in modes:
+                for name, client in clients.items():
+                    told = client.measure(mode.name, mode.count)
+                    figures[name][mode.name].append(told)
+    return figures
+
+
+def found(names: Iterable[str]) -> dict[str, Path]:
+    """The Pythons of clients that can be installed here; the others are named and left out."""
     pythons: dict[str, Path] = {}
     mine = ours()
-    for name, (folder, wanted) in ROWS.items():
+    for name in names:
+        folder, wanted = ROWS[name]
         try:
             pythons[name] = environment(folder, list(wanted)) if wanted else mine
         except subprocess.CalledProcessError:
             print(f"{name} cannot be installed here and is left out", file=sys.stderr)
     return pythons
+
+
+def titled(pythons: Mapping[str, Path]) -> dict[str, str]:
+    """Each client with its version."""
+    return {name: f"{name} {version(python, DISTRIBUTION.get(name, name))}" for name, python in pythons.items()}
 
 
 def shown(
@@ -163,15 +178,21 @@ def shown(
     return table(heads, rows, text)
 
 
-def cell(told: Sequence[dict[str, Any] | None], base: Sequence[dict[str, Any] | None]) -> str:
-    pairs = [(mine, other) for mine, other in zip(told, base, strict=True) if mine and other and mine["done"]]
+def cell(told: Sequence[Told], base: Sequence[Told]) -> str:
+    pairs = paired(told, base)
     if not pairs:
         return "-"
-    least = min(mine["us"] for mine, _ in pairs)
-    ratio = median(mine["us"] / other["us"] for mine, other in pairs)
+    least = min(mine for mine, _ in pairs)
+    ratio = median(mine / other for mine, other in pairs)
     missing = sum(mine["missing"] for mine in told if mine)
     digits = 0 if least >= 100 else 1
     return f"{least:,.{digits}f} {ratio:.2f}x" + (f" ({missing} unfinished)" if missing else "")
+
+
+def paired(told: Sequence[Told], base: Sequence[Told]) -> list[tuple[float, float]]:
+    """Microseconds of each round that both finished, and the base's in it."""
+    both = zip(told, base, strict=True)
+    return [(mine["us"], other["us"]) for mine, other in both if mine and other and mine["done"]]
 
 
 def version(python: Path, name: str) -> str:
