@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, Self, TypeVar, Unpack, overload
 
 from typing_extensions import TypeForm
 
@@ -37,7 +37,16 @@ Conversation = str | list[Message] | list[dict[str, Any]] | list[Turn] | tuple[T
 Conversations = list[str] | list[list[Message]] | list[list[dict[str, Any]]] | list[list[Turn]]
 Context = str | Sequence[str]
 Verb = Literal["complete", "chat", "translate", "answer", "classify"]
-Labels = Sequence[str] | Mapping[str, str]
+
+
+class SequenceNotStr(Protocol):
+    """A sequence of str. A str is none, since it looks for nothing but str in itself."""
+
+    def __contains__(self, value: object, /) -> bool: ...
+    def __getitem__(self, index: int, /) -> str: ...
+
+
+Labels = SequenceNotStr | Mapping[str, str]
 
 
 class _Base:

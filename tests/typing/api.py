@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal, assert_type
@@ -105,10 +105,12 @@ def answer(client: Client, flag: bool) -> None:
     assert_type(client.answer("who?", context="a page").evidence[0].quote, str)
 
 
-def classify(client: Client, described: Mapping[str, str]) -> None:
+def classify(client: Client, described: Mapping[str, str], names: Sequence[str]) -> None:
     assert_type(client.classify("great", ["good", "bad"]), Classification[str])
     assert_type(client.classify("great", {"good": "is praised", "bad": "is not"}), Classification[str])
     assert_type(client.classify("great", described, multi=True, threshold=0.3), Classification[str])
+    assert_type(client.classify("great", names), Classification[str])
+    assert_type(client.classify("great", ("good", "bad")), Classification[str])
     assert_type(client.classify("great", Mood), Classification[Mood])
     assert_type(client.classify("great", Mood).label, Mood)
     assert_type(client.classify("great", Mood).scores, dict[Mood, float])
@@ -173,6 +175,8 @@ def mistakes(client: Client, other: AsyncClient) -> None:
     client.translate("hi", to="zh", formality="rude")  # type: ignore[call-overload]
     client.classify("hi")  # type: ignore[call-overload]
     client.classify("hi", ["a", "b"], stream=True)  # type: ignore[call-overload]
+    client.classify("hi", "a, b")  # type: ignore[call-overload]
+    client.classify(["hi", "ho"], "a, b")  # type: ignore[call-overload]
     client.chat(["hi", "ho"], stream=True)  # type: ignore[arg-type]
     client.chat(3)  # type: ignore[call-overload]
     assert client.chat("hi").txt  # type: ignore[attr-defined]
