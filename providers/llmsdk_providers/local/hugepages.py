@@ -78,8 +78,9 @@ def _advised(size: int) -> Tensor:
 
 @contextmanager
 def collapsed() -> Iterator[None]:
-    """Gather in large pages what comes into memory meanwhile, wherever it is: for what others allocate and keep.
+    """Gather in large pages what the system gives this process meanwhile: for what others allocate and keep.
 
+    Not what they find in memory that was freed before and not given back.
     Gathering is copying, on top of what large pages cost anyway.
     """
     before = _regions()
