@@ -22,7 +22,7 @@ class Decoder:
 
     def __init__(self, shape: Shape, weights: Weights, config: Any) -> None:
         self.shape = shape
-        self.dtype = weights.embeddings.dtype
+        self.dtype = weights.norm.dtype
         self._weights = weights
         self.device = weights.embeddings.device
         found, self._scale = frequencies(config)
@@ -51,7 +51,7 @@ class Decoder:
         """
         import torch
 
-        x = self._weights.embeddings[ids]
+        x = self._weights.embeddings[ids].to(self.dtype)
         rotation = self._rotation(positions)
         for number, layer in enumerate(self._weights.layers):
             query, kv = self._query_kv(layer, self._norm(x, layer.attention_norm), rotation)

@@ -40,19 +40,23 @@ class Slab:
 
         self.dtype = dtype
         self._like = torch.empty(0, dtype=dtype, device=device)
-        self._room = self._like
+        self._room = self._fresh(sum(map(self._taken, shapes)))
         self._used = 0
-        size = sum(map(self._taken, shapes)) * dtype.itemsize
-        if self._like.device.type == "cpu" and size >= SIZE:
-            self._room = _advised(size).view(dtype)
 
     def empty(self, shape: Sequence[int]) -> Tensor:
         """A tensor with whatever numbers; somewhere else if no room is left here."""
         start, size = self._used, prod(shape)
         if start + size > len(self._room):
-            return self._like.new_empty(shape)
+            return self._fresh(size).view(shape)
         self._used += self._taken(shape)
         return self._room[start : start + size].view(shape)
+
+    def _fresh(self, size: int) -> Tensor:
+        """So many numbers in memory of their own."""
+        size_bytes = size * self.dtype.itemsize
+        large = self._like.device.type == "cpu" and size_bytes >= SIZE
+        memory = _advised(size_bytes) if large else None
+        return self._like.new_empty(size) if memory is None else memory.view(self.dtype)
 
     def _taken(self, shape: Sequence[int]) -> int:
         """Numbers, in whole cache lines."""
@@ -60,17 +64,17 @@ class Slab:
         return line * -(-prod(shape) // line)
 
 
-def _advised(size: int) -> Tensor:
-    """Memory that nobody has touched yet, in large pages when somebody does; empty if there is none."""
+def _advised(size: int) -> Tensor | None:
+    """Memory that nobody has touched yet, in large pages when somebody does, and given back when nobody uses it."""
     import torch
 
     if ADVISE is None:
-        return torch.empty(0, dtype=torch.uint8)
+        return None
     try:
         memory = mmap.mmap(-1, size + SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(ADVISE)
     except OSError:  # too little memory, or a system without such pages: what follows will say so, or do
-        return torch.empty(0, dtype=torch.uint8)
+        return None
     room = torch.frombuffer(memory, dtype=torch.uint8)
     begin = -room.data_ptr() % SIZE
     return room[begin : begin + size]

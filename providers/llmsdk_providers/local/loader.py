@@ -89,9 +89,7 @@ def load_runner(folder: ModelFolder, settings: LocalSettings) -> Model:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     try:
-        with _LOADING, _quiet():
-            plan = draw_up(folder.path, dtype, device)
-        _check_quantize(settings, plan, device)
+        plan = _plan(folder, settings, dtype, device)
         if isinstance(plan, str):
             return _load_module(folder, settings, device, dtype)
         _set_threads(settings, plan.parameters)
@@ -123,10 +121,12 @@ def described(folder: ModelFolder, settings: LocalSettings) -> str:
     if made_for.kind != "causal":
         return f"the module of transformers, {where}: it was made to {' and '.join(made_for.verbs)}"
     check_config(folder)
-    reason = why_module(folder, settings)
-    if reason is not None:
-        return f"the module of transformers, {where}, each request by itself: {reason}"
-    return f"our own decoder, {where}{', its layers in 8 bits' if settings.quantize else ''}"
+    plan = _plan(folder, settings, dtype, device)
+    if isinstance(plan, str):
+        return f"the module of transformers, {where}, each request by itself: {plan}"
+    if settings.quantize is not None:
+        return f"our own decoder, {where}, its layers in 8 bits"
+    return f"our own decoder, {where}{', its weights in 16 bits' if plan.in_16_bits(dtype, device) else ''}"
 
 
 def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
@@ -136,10 +136,15 @@ def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
         Unsupported: ``quantize`` for a model or a machine that cannot.
     """
     device = choose_device(settings.device)
-    with _LOADING, _quiet():
-        plan = draw_up(folder.path, choose_dtype(settings.dtype, device), device)
-    _check_quantize(settings, plan, device)
+    plan = _plan(folder, settings, choose_dtype(settings.dtype, device), device)
     return plan if isinstance(plan, str) else None
+
+
+def _plan(folder: ModelFolder, settings: LocalSettings, dtype: Any, device: Any) -> Blueprint | str:
+    with _LOADING, _quiet():
+        plan = draw_up(folder.path, dtype, device)
+    _check_quantize(settings, plan, device)
+    return plan
 
 
 def _check_quantize(settings: LocalSettings, plan: Blueprint | str, device: Any) -> None:

@@ -16,7 +16,7 @@ from llmsdk_providers.local.decoder import Decoder
 from llmsdk_providers.local.prefix import Prefixes, common
 from llmsdk_providers.local.sampler import Sampler, pick
 from llmsdk_providers.local.shape import Shape, why_not
-from llmsdk_providers.local.weights import Files, Progress, expected, load_weights, why_not_files
+from llmsdk_providers.local.weights import Files, Progress, expected, in_16_bits, load_weights, why_not_files
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +114,10 @@ class Blueprint:
     @property
     def parameters(self) -> int:
         return sum(prod(size) for size in expected(self.shape).values())
+
+    def in_16_bits(self, dtype: torch.dtype, device: torch.device) -> bool:
+        """Whether its weights are kept in 16 bits, and multiplied in float32 whatever the ``dtype``."""
+        return in_16_bits(self.files, dtype, device)
 
     def build(
         self, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False, device: torch.device | None = None

@@ -6,6 +6,7 @@ computes does not depend on what runs beside it. A row with a NaN gives a row of
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+PIECE = 2**18
+"""Numbers that are looked at at once: looking at a whole matrix would take its memory again."""
 ENGINES = ("x86", "onednn", "fbgemm")
 """Of torch's engines for whole numbers those that have the kernel."""
 WORST = 0.02
@@ -56,9 +59,10 @@ def quantize(weight: Tensor, bias: Tensor | None) -> Quantized | None:
     """The map of float32 ``weight``, ``[out, in]``, in 8 bits; ``None`` where they would lose too much of it."""
     import torch
 
-    scales = weight.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / 127
-    lost = (weight / scales[:, None]).round_().mul_(scales[:, None]).sub_(weight).norm() / weight.norm()
-    if not lost <= WORST:  # of anything with a NaN it is NaN
+    scales = torch.linalg.vector_norm(weight, math.inf, 1).clamp_min(torch.finfo(torch.float32).tiny) / 127
+    some = max(1, PIECE // weight.shape[1])
+    lost = torch.stack([_lost(*rows) for rows in zip(weight.split(some), scales[:, None].split(some), strict=True)])
+    if not lost.norm() <= WORST * weight.norm():  # of anything with a NaN it is NaN
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the type is old, but the kernel takes no other
@@ -66,6 +70,11 @@ def quantize(weight: Tensor, bias: Tensor | None) -> Quantized | None:
             weight, scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
         )
     return Quantized(torch.ops.quantized.linear_prepack(whole, None), bias, _levels())
+
+
+def _lost(rows: Tensor, scales: Tensor) -> Tensor:
+    """How far they are from what is kept of them, by the norm."""
+    return (rows / scales).round_().mul_(scales).sub_(rows).norm()
 
 
 def _levels() -> int:

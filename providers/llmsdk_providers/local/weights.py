@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmsdk_providers.local import halved
+from llmsdk_providers.local.halved import halve
 from llmsdk_providers.local.hugepages import Slab, collapsed
 from llmsdk_providers.local.quantized import quantize
 from llmsdk_providers.local.shape import Shape
@@ -22,10 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DTYPES = ("F32", "F16", "BF16", "F64")
-FEW = 4
-"""Rows from which on it pays to widen the weights."""
-CACHED = 2**19
-"""Numbers of a piece that is widened."""
+NARROW = frozenset({"F16", "BF16"})
+"""Those whose numbers 16 bits hold."""
 EMBEDDINGS, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
 
 
@@ -44,41 +44,13 @@ class Linear:
             return torch.nn.functional.linear(x, self.weight, self.bias)
         return x @ self.weight if self.bias is None else torch.addmm(self.bias, x, self.weight)
 
-
-@dataclass(frozen=True, slots=True)
-class Widened:
-    """``x @ weight.T + bias`` in bfloat16, for processors without instructions for it.
-
-    There torch takes one row after another. From a few rows on it is two to four times as fast to make a piece of the
-    weights float32, as much as the cache holds, and multiply that. Sums are rounded once, at the end.
-    """
-
-    weight: Tensor
-    bias: Tensor | None = None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        import torch
-
-        if len(x) < FEW:
-            return torch.nn.functional.linear(x, self.weight, self.bias)
-        wide = x.float()
-        parts = self.weight.split(max(1, CACHED // self.weight.shape[1]))
-        found = torch.cat([wide @ part.float().t() for part in parts], -1)
-        return (found if self.bias is None else found + self.bias).to(x.dtype)
-
-
-def slow_in_bfloat16(like: Tensor) -> bool:
-    """Whether products of bfloat16 on the device of ``like`` are made without instructions for them."""
-    import torch
-
-    if like.dtype != torch.bfloat16 or like.device.type != "cpu":
-        return False
-    fast: Callable[[], bool] = torch.ops.mkldnn._is_mkldnn_bf16_supported  # torch tells it nowhere else
-    return not (torch.backends.mkldnn.is_available() and fast())
+    def to(self, dtype: torch.dtype) -> Linear:
+        """The same in another type."""
+        return Linear(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype), self.rows)
 
 
 Map = Callable[["Tensor"], "Tensor"]
-"""A linear map of rows: plain, widened, or in 8 bits."""
+"""A linear map of rows: plain, in 16 bits, or in 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +87,13 @@ class Files:
             files = sorted(path.glob("*.safetensors"))
         self._homes: dict[str, Path] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.dtypes: set[str] = set()
+        self.dtypes: dict[str, str] = {}
         for file in files:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - it is no mapping
                     found = tensors.get_slice(name)
                     self._homes[name], self.shapes[name] = file, tuple(found.get_shape())
-                    self.dtypes.add(found.get_dtype())
+                    self.dtypes[name] = found.get_dtype()
 
     def read(self, name: str) -> Tensor:
         """One tensor as it is stored. Its file is open only meanwhile, lest its pages count as ours."""
@@ -134,7 +106,7 @@ class Files:
 
 def why_not_files(files: Files, shape: Shape) -> str | None:
     """Why the own decoder cannot take these weights; ``None`` if it can."""
-    if others := sorted(files.dtypes.difference(DTYPES)):
+    if others := sorted({*files.dtypes.values()}.difference(DTYPES)):
         return f"weights are {', '.join(others)}"
     for name, size in expected(shape).items():
         if name not in files.shapes:
@@ -190,26 +162,51 @@ def load_weights(
     int8: bool = False,
     device: torch.device | None = None,
 ) -> Weights:
-    """All weights, for files that ``why_not_files`` has nothing against.
+    """All weights, for files that ``why_not_files`` has nothing against, to compute with in ``dtype``.
 
-    ``int8`` keeps what is inside the layers in 8 bits; ``dtype`` is float32 then. Embeddings, norms and head stay wide.
+    Weights that 16 bits hold are kept so where torch multiplies them faster. ``int8`` keeps what is inside the layers
+    in 8 bits, if they hold it, and all else in 16; ``dtype`` is float32 then.
     """
-    room = Slab([] if int8 else expected(shape).values(), dtype, device)
-    embeddings = room.empty(files.shapes[EMBEDDINGS]).copy_(files.read(EMBEDDINGS))
-    fuse = partial(_quantized if int8 else _plain, files, room)
-    numbers = show(range(len(shape.windows)))
-    with collapsed() if int8 else nullcontext():
-        layers = tuple(_layer(files, shape, f"model.layers.{number}", embeddings, fuse) for number in numbers)
-        head = _head(files, shape, embeddings, room)
-    return Weights(embeddings, layers, files.read(NORM).to(embeddings, copy=True), head)
-
-
-def _head(files: Files, shape: Shape, embeddings: Tensor, room: Slab) -> Map:
     import torch
 
+    device = device or torch.device("cpu")
+    like = torch.empty(0, dtype=dtype, device=device)
+    packs = int8 or in_16_bits(files, dtype, device)
+    # What is packed is made of float32, one map after the other; what is not stays where it is put.
+    room = Slab([], torch.float32, device) if packs else Slab(expected(shape).values(), dtype, device)
+    wide = partial(_halved, files, room, dtype=dtype) if packs else partial(_plain, files, room)
+    inner = partial(_quantized, files, room) if int8 else wide
+    with collapsed() if packs else nullcontext():
+        embeddings, head = _ends(files, shape, like, wide, room=None if packs else room)
+        numbers = show(range(len(shape.windows)))
+        layers = tuple(_layer(files, shape, f"model.layers.{number}", like, inner) for number in numbers)
+    return Weights(embeddings, layers, files.read(NORM).to(like, copy=True), head)
+
+
+def in_16_bits(files: Files, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the weights of a model that computes in ``dtype`` are kept in 16 bits and multiplied in float32."""
+    import torch
+
+    if device.type != "cpu" or not halved.here():
+        return False
+    if dtype == torch.bfloat16:
+        fast: Callable[[], bool] = torch.ops.mkldnn._is_mkldnn_bf16_supported  # torch tells it nowhere else
+        return not (torch.backends.mkldnn.is_available() and fast())
+    return all(files.dtypes[name] in NARROW for name, size in files.shapes.items() if len(size) > 1)
+
+
+def _ends(files: Files, shape: Shape, like: Tensor, wide: Callable[..., Map], room: Slab | None) -> tuple[Tensor, Map]:
+    """Embeddings and head. Where these are the same they share memory, in ``room``; not if the head is packed."""
+    import torch
+
+    stored = files.read(EMBEDDINGS)
     # A model that says it is tied and brings a head as well is tied only if the two are the same.
-    own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(embeddings), embeddings))
-    return _plain(files, room, ["lm_head"]) if own else _fastest(Linear(embeddings, rows=True))
+    own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(stored), stored))
+    if room is None:
+        kept = stored if files.dtypes[EMBEDDINGS] in NARROW else like
+        return stored.to(kept.dtype, copy=True), wide(["lm_head" if own else "model.embed_tokens"])
+    embeddings = room.empty(stored.shape).copy_(stored)
+    return embeddings, wide(["lm_head"]) if own else Linear(embeddings, rows=True)
 
 
 def _layer(files: Files, shape: Shape, prefix: str, like: Tensor, fuse: Callable[..., Map]) -> Layer:
@@ -236,8 +233,8 @@ def _qk_norm(query: Tensor, key: Tensor, shape: Shape) -> Tensor:
     return torch.cat([query.expand(shape.heads, -1), key.expand(shape.kv_heads, -1)])
 
 
-def _linear(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Linear:
-    """Several linear maps of the same input as one, in ``room``.
+def _plain(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
+    """Several linear maps of the same input as one, as ``room`` has them.
 
     float32 that is wide is kept as ``[in, out]``: for a single row torch reads it a third faster that way. What is tall
     it reads faster as ``[out, in]``, and bfloat16 too.
@@ -245,25 +242,30 @@ def _linear(files: Files, room: Slab, names: Sequence[str], *, bias: bool = Fals
     import torch
 
     sizes = [files.shapes[f"{name}.weight"] for name in names]
+    rows = room.dtype != torch.float32 or sizes[0][1] > sum(size[0] for size in sizes)
+    return _fused(files, room, names, bias=bias, rows=rows)
+
+
+def _halved(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False, dtype: torch.dtype) -> Map:
+    """The same in 16 bits; if that cannot be, as it is computed with."""
+    plain = _fused(files, room, names, bias=bias)
+    return halve(plain.weight, plain.bias) or plain.to(dtype)
+
+
+def _quantized(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
+    """The same in 8 bits, unless that would lose too much."""
+    plain = _fused(files, room, names, bias=bias)
+    return quantize(plain.weight, plain.bias) or halve(plain.weight, plain.bias) or plain
+
+
+def _fused(files: Files, room: Slab, names: Sequence[str], *, bias: bool, rows: bool = True) -> Linear:
+    import torch
+
+    sizes = [files.shapes[f"{name}.weight"] for name in names]
     out, width = sum(size[0] for size in sizes), sizes[0][1]
-    rows = room.dtype != torch.float32 or width > out
     weight = room.empty((out, width) if rows else (width, out))
     parts = (weight if rows else weight.t()).split([size[0] for size in sizes])
     for part, name in zip(parts, names, strict=True):
         part.copy_(files.read(f"{name}.weight"))
     biases = torch.cat([files.read(f"{name}.bias") for name in names]).to(weight) if bias else None
     return Linear(weight, biases, rows)
-
-
-def _plain(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
-    return _fastest(_linear(files, room, names, bias=bias))
-
-
-def _fastest(plain: Linear) -> Map:
-    return Widened(plain.weight, plain.bias) if slow_in_bfloat16(plain.weight) else plain
-
-
-def _quantized(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
-    """The same in 8 bits, unless that would lose too much."""
-    plain = _linear(files, room, names, bias=bias)
-    return quantize(plain.weight if plain.rows else plain.weight.t(), plain.bias) or plain

@@ -90,9 +90,10 @@ def make_model(
     template: str | None = TEMPLATE,
     words: Sequence[str] = (),
     control: bool = False,
+    stored: str = "float32",
     **changes: Any,
 ) -> Path:
-    """A folder with an untied random model whose greedy text is not one repeated token."""
+    """A folder with an untied random model whose greedy text is not one repeated token, its weights ``stored`` so."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -110,7 +111,7 @@ def make_model(
                 weight.normal_(0, 1 if "embed" in name or "wte" in name else 0.3)
             elif "norm" in name or name.endswith("bias"):
                 weight += 0.1 * torch.randn_like(weight)
-    model.save_pretrained(folder)
+    model.to(getattr(torch, stored)).save_pretrained(folder)
     return folder
 
 

@@ -37,7 +37,7 @@ from llmsdk.io.loop import LoopIO
 from llmsdk.io.sync import SyncIO
 from llmsdk.provider import Counts, Lists, Scores
 from llmsdk.types import Message, Model, Output, Request
-from llmsdk_providers.local import Local
+from llmsdk_providers.local import Local, halved
 from llmsdk_providers.local import hub as hub_module
 from llmsdk_providers.local import loader as loader_module
 from llmsdk_providers.local.folder import POCKET_FOLDER, open_folder
@@ -187,6 +187,8 @@ def test_which_way_a_model_takes_and_why(fresh: Callable[..., Local], tiny: Call
 
 def test_the_way_in_words(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
     assert fresh().describe(str(tiny("qwen3"))) == "our own decoder, in float32 on cpu"
+    if halved.here():
+        assert fresh().describe("pocket") == "our own decoder, in float32 on cpu, its weights in 16 bits"
     assert fresh(quantize="int8").describe("pocket") == "our own decoder, in float32 on cpu, its layers in 8 bits"
     assert fresh(dtype="bfloat16").describe(str(tiny("gpt2"))) == (
         "the module of transformers, in bfloat16 on cpu, each request by itself: the architecture is gpt2"
