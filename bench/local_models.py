@@ -41,7 +41,10 @@ Asked = tuple[list[int], int]
 
 
 def make(size: str, folder: str) -> None:
-    """An untied random model that never ends a reply: a tied one would say the same token for ever."""
+    """An untied random model that never ends a reply: a tied one would say the same token for ever.
+
+    Its weights are bfloat16, as most that are published; beside it, in a folder named ``-wide``, the same as float32.
+    """
     torch.manual_seed(0)
     model: Any = AutoModelForCausalLM.from_config(
         Qwen3Config(tie_word_embeddings=False, eos_token_id=None, **SHAPES[size])
@@ -50,7 +53,8 @@ def make(size: str, folder: str) -> None:
         for name, weight in model.named_parameters():
             if weight.dim() > 1:
                 weight.normal_(0, 1 if "embed" in name else weight.shape[-1] ** -0.5 * 1.6)
-    model.save_pretrained(Path(folder) / size)
+    model.bfloat16().save_pretrained(Path(folder) / size)
+    model.float().save_pretrained(Path(folder) / f"{size}-wide")
 
 
 def convert(size: str, folder: str) -> None:
@@ -58,23 +62,23 @@ def convert(size: str, folder: str) -> None:
     from ctranslate2.converters import TransformersConverter
     from tokenizers import Tokenizer, models
 
-    whole = Path(folder) / size
+    whole = Path(folder) / f"{size}-wide"
     names = {f"t{n}": n for n in range(SHAPES[size]["vocab_size"])}
     Tokenizer(models.WordLevel(names, unk_token="t0")).save(str(whole / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "t0", "bos_token": "t1", "eos_token": "t2"}
     (whole / "tokenizer_config.json").write_text(json.dumps(config))
     for kind in ("float32", "int8"):
-        TransformersConverter(str(whole)).convert(f"{whole}-{kind}", quantization=kind)
+        TransformersConverter(str(whole)).convert(f"{folder}/{size}-{kind}", quantization=kind)
 
 
 def write_gguf(size: str, folder: str) -> None:
-    """The same model as llama.cpp wants it, in float32 and with all matrices in 8 bits. It has no vocabulary."""
+    """The same model as llama.cpp wants it, with matrices in float32, float16 and 8 bits. It has no vocabulary."""
     from gguf import GGMLQuantizationType, GGUFWriter, quants
     from safetensors.numpy import load_file
 
-    shape, whole = SHAPES[size], Path(folder) / size
-    for kind, matrices in (("float32", GGMLQuantizationType.F32), ("q8_0", GGMLQuantizationType.Q8_0)):
-        writer = GGUFWriter(f"{whole}-{kind}.gguf", "qwen3")
+    shape, types = SHAPES[size], GGMLQuantizationType
+    for kind, matrices in (("float32", types.F32), ("float16", types.F16), ("q8_0", types.Q8_0)):
+        writer = GGUFWriter(f"{folder}/{size}-{kind}.gguf", "qwen3")
         writer.add_vocab_size(shape["vocab_size"])
         writer.add_context_length(shape["max_position_embeddings"])
         writer.add_embedding_length(shape["hidden_size"])
@@ -87,8 +91,8 @@ def write_gguf(size: str, folder: str) -> None:
         writer.add_rope_freq_base(10_000.0)
         writer.add_layer_norm_rms_eps(1e-6)
         writer.add_tokenizer_model("none")
-        for name, weight in load_file(whole / "model.safetensors").items():
-            kept = matrices if weight.ndim > 1 else GGMLQuantizationType.F32
+        for name, weight in load_file(f"{folder}/{size}-wide/model.safetensors").items():
+            kept = matrices if weight.ndim > 1 else types.F32
             writer.add_tensor(_gguf_name(name), quants.quantize(weight, kept), raw_dtype=kept)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

@@ -46,6 +46,7 @@ def mixed(engine: str, folder: str, count: int = 32) -> Result:
         "continuous-bf16": lambda: continuous(folder, BF16),
         "alone": lambda: ours(native(folder), 1),
         "together": lambda: ours(native(folder)),
+        "together-wide": lambda: ours(native(f"{folder}-wide")),
         "together-bf16": lambda: ours(native(folder, BF16)),
         "together-int8": lambda: ours(native(folder, int8=True)),
     }
@@ -60,7 +61,9 @@ def single(engine: str, folder: str, rows: int = 1) -> Any:
         return ctranslate2(folder, engine.removeprefix("ct2-"))
     if engine.startswith("llama-"):
         return LlamaCpp(f"{folder}-{engine.removeprefix('llama-')}.gguf", rows)
-    return generate(folder) if engine == "generate" else ours(native(folder, int8=engine == "int8"))
+    if engine == "generate":
+        return generate(folder)
+    return ours(native(f"{folder}-wide" if engine == "wide" else folder, int8=engine == "int8"))
 
 
 def token(engine: str, folder: str, rows: int = 1) -> Result:
@@ -72,15 +75,19 @@ def token(engine: str, folder: str, rows: int = 1) -> Result:
     short, _ = timed(lambda: work([([1, *prompt], 2) for prompt in prompts]))
     long, said = timed(lambda: work([([2, *prompt], 50) for prompt in prompts]))
     value = (long - short) / 48
-    weights = sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) - embeddings()
-    size = (weights - embeddings()) / 4 + embeddings() if engine.endswith("int8") else weights
-    return {"value": value, "said": said, "rate": size / value * 1000, "bandwidth": bandwidth()}
+    return {"value": value, "said": said, "rate": read(engine, folder) / value * 1000, "bandwidth": bandwidth()}
 
 
-def embeddings() -> int:
-    """Bytes of the table of which a token reads one row; the head is as large."""
+def read(engine: str, folder: str) -> float:
+    """Bytes of our weights that a token reads: all but the embeddings, of which it reads one row."""
     shape = models.SHAPES["150m"]
-    return 4 * int(shape["vocab_size"]) * int(shape["hidden_size"])
+    head = 2 * int(shape["vocab_size"]) * int(shape["hidden_size"])
+    layers = stored(folder) - 2 * head
+    return {"wide": 2, "int8": 0.5}.get(engine, 1) * layers + (2 if engine == "wide" else 1) * head
+
+
+def stored(folder: str) -> int:
+    return sum(file.stat().st_size for file in Path(folder).glob("*.safetensors"))
 
 
 def bandwidth() -> float:
@@ -196,8 +203,10 @@ def host(engine: str, folder: str) -> Result:
 
 def loading(engine: str, folder: str) -> Result:
     """MiB: of the weights, or what the process had at most beyond what it had before."""
-    if engine == "weights":
-        return {"value": sum(file.stat().st_size for file in Path(folder).glob("*.safetensors")) / 2**20}
+    if engine.endswith("wide"):
+        folder += "-wide"
+    if engine.startswith("weights"):
+        return {"value": stored(folder) / 2**20}
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     kept = native(folder)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
