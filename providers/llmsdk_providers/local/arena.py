@@ -85,15 +85,17 @@ class Arena:
 
     def remove(self, slot: Slot) -> None:
         """Take a slot back: it is cleared, and the last one moves into the hole."""
-        last = len(self.owners) - 1
-        for kv in self.kv:
-            if slot.index != last:
-                kv[slot.index] = kv[last]
-            kv[last] = 0
         mover = self.owners.pop()
-        if slot.index != last:
+        last = len(self.owners)
+        moved: Slot = slot if slot.index == last else mover.home
+        size = max(slot.reach, moved.reach)
+        for kv in self.kv:
+            if moved is not slot:
+                kv[slot.index, :, :, :size] = kv[last, :, :, :size]
+            kv[last, :, :, : moved.reach] = 0
+        if moved is not slot:
             self.owners[slot.index] = mover
-            mover.home.index = slot.index
+            moved.index = slot.index
 
 
 @dataclass(slots=True, eq=False)
@@ -102,6 +104,8 @@ class Slot:
 
     arena: Arena
     index: int
+    reach: int = 0
+    """Tokens that it has ever been asked to have room for. Behind them nothing has been written."""
 
     def layers(self) -> Iterator[Tensor]:
         """Of each layer ``[2, kv_heads, capacity, head_dim]``."""
@@ -173,11 +177,13 @@ class Arenas:
         """See that ``context`` has a slot for ``tokens``, at most ``longest``; not if memory is short."""
         slot: Slot | None = context.home
         if slot is not None and slot.arena.capacity >= tokens:
+            slot.reach = max(slot.reach, tokens)
             return True
         target = self._arena(tokens)
         if not target.spare and not self._grow(target):
             return False
         context.home = target.add(context)
+        context.home.reach = tokens
         if slot is not None:
             for old, new in zip(slot.layers(), context.home.layers(), strict=True):
                 new[:, :, : context.computed] = old[:, :, : context.computed]

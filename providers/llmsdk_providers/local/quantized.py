@@ -48,7 +48,7 @@ class Quantized:
         import torch
 
         # A row of zeros becomes NaN here, then any number, and by its largest input zero again.
-        largest = x.abs().amax(-1, keepdim=True)
+        largest = torch.linalg.vector_norm(x, math.inf, -1, keepdim=True)
         multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
         found: Tensor = multiply(x / largest, 1 / self.levels, self.levels + 1, self.packed)
         found *= largest
