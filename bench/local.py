@@ -91,6 +91,12 @@ WORKS = (
         {"plain": "llmsdk, token by token", "lookup": "llmsdk"},
     ),
     Work(
+        "quoting",
+        "150m",
+        "writing them, when the documents are read",
+        {"plain": "llmsdk, token by token", "lookup": "llmsdk"},
+    ),
+    Work(
         "host",
         "none",
         "a step of 32 requests without a model",
