@@ -142,7 +142,7 @@ def labels(engine: str, folder: str) -> Result:
 
 
 def quotes(engine: str, folder: str, *, reading: bool = True) -> Result:
-    """Answers from documents, each with the sentence that proves it; with what reading the documents takes, or without."""
+    """Answers from documents, each with the sentence that proves it; with the reading of the documents, or without."""
     model = native(folder, kind=Overruled)
 
     def work(mark: int, asked: Sequence[tuple[list[int], list[int]]]) -> list[list[int]]:

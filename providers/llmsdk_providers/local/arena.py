@@ -39,10 +39,10 @@ class Layout:
         return PAGE * self.layers * 2 * self.kv_heads * self.head_dim * size
 
     def empty(self, slots: int, capacity: int) -> Tensor:
-        """Zeros of one layer: ``[slots, 2, kv_heads, capacity, head_dim]``."""
+        """Room of one layer: ``[slots, 2, kv_heads, capacity, head_dim]``."""
         import torch
 
-        return torch.zeros(slots, 2, self.kv_heads, capacity, self.head_dim, dtype=self.dtype)
+        return torch.empty(slots, 2, self.kv_heads, capacity, self.head_dim, dtype=self.dtype)
 
 
 class Arena:
@@ -72,7 +72,7 @@ class Arena:
         try:
             for number, old in enumerate(self.kv):
                 new = self._layout.empty(slots, self.capacity)
-                new[:used] = old[:used]
+                new[:used], new[used:] = old[:used], 0
                 self.kv[number] = new
         finally:
             least = min(map(len, self.kv))
