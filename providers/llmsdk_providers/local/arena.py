@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmsdk_providers.local.context import Context
+from llmsdk_providers.local.context import Context, common
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,8 @@ class Arena:
         """By slot."""
         self._layout = layout
         self.kv = [layout.empty(0, capacity) for _ in range(layout.layers)]
+        self._company: list[Context] = []
+        self._shared = 0
 
     @property
     def slots(self) -> int:
@@ -78,6 +80,14 @@ class Arena:
             least = min(map(len, self.kv))
             self.kv = [kv[:least] for kv in self.kv]
 
+    def shared(self, owners: Sequence[Context]) -> int:
+        """How many of the first ids of all ``owners`` are the same, and computed."""
+        if owners != self._company:  # the same ones step after step, and the beginnings of texts do not change
+            first, *others = self._company = list(owners)
+            size = min(owner.computed for owner in owners)
+            self._shared = min((common(first.ids[:size], other.ids[:size]) for other in others), default=size)
+        return self._shared
+
     def add(self, owner: Context) -> Slot:
         """Give a spare slot away."""
         self.owners.append(owner)
@@ -87,6 +97,7 @@ class Arena:
         """Take a slot back: it is cleared, and the last one moves into the hole."""
         mover = self.owners.pop()
         last = len(self.owners)
+        self._company = []
         moved: Slot = slot if slot.index == last else mover.home
         size = max(slot.reach, moved.reach)
         for kv in self.kv:

@@ -20,6 +20,10 @@ ROWS = 64
 """Of a prompt that attend at a time. What none of them sees is left out, which torch's kernel does not do by itself."""
 
 
+SPARED = 1024
+"""Tokens of keys and values that need not be read, from which on it pays to attend to a shared beginning once."""
+
+
 class Crew(Protocol):
     """Rows that attend together."""
 
@@ -59,7 +63,11 @@ def in_turn(crews: Sequence[Crew]) -> Attend:
 
 
 class Decodes:
-    """One row each of several sequences of one arena: a single call over a plain view of all its slots."""
+    """One row each of several sequences of one arena: a single call over a plain view of all its slots.
+
+    Where all begin alike for long, with instructions or a document, another call attends to that beginning once for all
+    of them, in the slot of one, and the first only to what each has of its own.
+    """
 
     def __init__(self, arena: Arena, pieces: Sequence[Piece]) -> None:
         import torch
@@ -73,24 +81,47 @@ class Decodes:
         self._slots = torch.tensor([piece.context.home.index for piece in self.pieces])
         self._at = torch.tensor(self.positions)
         self._reach = max(self.positions) + 1
+        shared = arena.shared([piece.context for piece in self.pieces])
+        self._shared = shared if shared * (self.kept - 1) >= SPARED else 0
         self._masks: dict[int | None, Tensor] = {}
 
     def attend(self, layer: int, query: Tensor, kv: Tensor, window: int | None) -> Tensor:
         cache = self._arena.kv[layer]
         cache[self._slots, :, :, self._at] = kv
-        cache = cache[: self._used, :, :, : self._reach]
-        whole = len(self.pieces) == self._used
-        given = query if whole else query.new_zeros(self._used, *query.shape[1:]).index_copy_(0, self._slots, query)
-        found = attention(given, cache[:, 0], cache[:, 1], self._mask(query, window))
-        return found if whole else found[self._slots]
+        if self._shared and window is None:
+            return self._in_two(query, cache)
+        own = cache[: self._used, :, :, : self._reach]
+        return self._of_rows(attention(self._of_slots(query), own[:, 0], own[:, 1], self._mask(query, window)))
 
-    def _mask(self, like: Tensor, window: int | None) -> Tensor:
-        """``[slots, 1, 1, reach]``; a slot without a row sees its first place, so that all numbers are numbers."""
+    def _in_two(self, query: Tensor, cache: Tensor) -> Tensor:
+        """The shared beginning, in the slot of the first, for all rows at once; and what each has of its own."""
+        import torch
+
+        start, own = cache[self.pieces[0].context.home.index], cache[: self._used, :, :, self._shared : self._reach]
+        together = query.transpose(0, 1).flatten(1, 2)[None]
+        parts = weighed(together, start[None, 0, :, : self._shared], start[None, 1, :, : self._shared])
+        seen, weight = (part[0].unflatten(1, (len(query), -1)).transpose(0, 1) for part in parts)
+        mask = self._mask(query, None, self._shared)
+        rest, heavier = map(self._of_rows, weighed(self._of_slots(query), own[:, 0], own[:, 1], mask))
+        return torch.lerp(seen, rest, torch.sigmoid(heavier - weight)[..., None].to(rest.dtype))
+
+    def _of_slots(self, query: Tensor) -> Tensor:
+        """Of all slots in use, with zeros for those without a row."""
+        if len(query) == self._used:
+            return query
+        return query.new_zeros(self._used, *query.shape[1:]).index_copy_(0, self._slots, query)
+
+    def _of_rows(self, found: Tensor) -> Tensor:
+        return found if len(self.pieces) == self._used else found[self._slots]
+
+    def _mask(self, like: Tensor, window: int | None, start: int = 0) -> Tensor:
+        """``[slots, 1, 1, places from start on]``; a slot without a row sees the first, so that all numbers are
+        numbers."""
         import torch
 
         if window not in self._masks:
-            ends = torch.zeros(self._used, dtype=torch.long).index_copy_(0, self._slots, self._at)
-            self._masks[window] = causal(ends, self._reach, window, like)[:, None, None]
+            ends = torch.zeros(self._used, dtype=torch.long).index_copy_(0, self._slots, self._at - start)
+            self._masks[window] = causal(ends, self._reach - start, window, like)[:, None, None]
         return self._masks[window]
 
 
@@ -187,6 +218,15 @@ def attention(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, 
     import torch
 
     return torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
+
+
+def weighed(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Attention as above, and the logarithm of what its softmax divided by: by that two parts of a whole are put
+    together."""
+    import torch
+
+    found, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, keys, values, attn_mask=mask)
+    return found, weight
 
 
 def crews(pieces: Sequence[Piece]) -> list[Decodes | Chunk]:

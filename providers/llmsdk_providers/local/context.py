@@ -56,3 +56,16 @@ class Piece:
     @property
     def ids(self) -> Sequence[int]:
         return self.context.ids[self.end - self.size : self.end]
+
+
+STRIDE = 64
+"""Ids that are compared at once."""
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many ids two texts have in common at their beginning."""
+    size, start = min(len(one), len(other)), 0
+    while start < size and list(one[start : start + STRIDE]) == list(other[start : start + STRIDE]):
+        start += STRIDE
+    pairs = zip(one[start:size], other[start:size], strict=True)
+    return next((start + n for n, (a, b) in enumerate(pairs) if a != b), size)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from llmsdk_providers.local.arena import PAGE, Arenas, Copies, Layout, Memory
 from llmsdk_providers.local.attention import Branches, crews
-from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.context import Context, Piece, common
 from llmsdk_providers.local.decoder import Decoder
-from llmsdk_providers.local.prefix import Prefixes, common
+from llmsdk_providers.local.prefix import Prefixes
 from llmsdk_providers.local.sampler import Sampler, pick
 from llmsdk_providers.local.shape import Shape, why_not
 from llmsdk_providers.local.weights import Files, Progress, expected, in_16_bits, load_weights, why_not_files

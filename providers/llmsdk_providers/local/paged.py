@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from llmsdk_providers.local.attention import Attend, Branches
 from llmsdk_providers.local.choosing import choose
-from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.context import Context, Piece, common
 from llmsdk_providers.local.decoder import Decoder
 from llmsdk_providers.local.graphs import Capture, Work, capture_on
 from llmsdk_providers.local.lookup import MOST as GUESSES
 from llmsdk_providers.local.pages import Book, Pool
 from llmsdk_providers.local.passes import Attention, Run, Told, best
-from llmsdk_providers.local.prefix import Prefixes, common
+from llmsdk_providers.local.prefix import Prefixes
 from llmsdk_providers.local.sampler import Sampler
 from llmsdk_providers.local.transfers import Download, uploaded
 

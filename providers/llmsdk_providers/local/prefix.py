@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from llmsdk_providers.local.context import Context
+from llmsdk_providers.local.context import Context, common
 
 Ids = tuple[int, ...]
 
@@ -144,8 +144,3 @@ class Prefixes:
         for page in reversed(path):
             self._order.pop(page, None)
             self._order[page] = None
-
-
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids two texts have in common at their beginning."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -283,6 +283,59 @@ def test_what_one_sequence_leaves_never_reaches_another(tiny: Callable[[str], Pa
     assert torch.isfinite(alone).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("resting", [(), (0,), (2, 4)])
+def test_a_shared_beginning_is_attended_to_once(
+    tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, dtype: Any, resting: tuple[int, ...]
+) -> None:
+    """The same numbers as when each attends to its own, whoever of the company has no row in the pass."""
+    calls = 0
+
+    def weighed(*given: Any) -> tuple[Any, Any]:
+        nonlocal calls
+        calls += 1
+        return plain(*given)
+
+    plain = attention.weighed
+    monkeypatch.setattr(attention, "weighed", weighed)
+    start = [n % 90 for n in range(70)]
+    made = []
+    for spared in (1, 10**6):
+        monkeypatch.setattr(attention, "SPARED", spared)
+        model = native(tiny("llama"), dtype)
+        contexts = [Context([*start, *range(n, 3 * n + 1), 7]) for n in range(6)]
+        for context in contexts:
+            step(model, context, context.todo - 1)
+        company = [context for n, context in enumerate(contexts) if n not in resting]
+        before = calls
+        made.append(model.forward([Piece(context, 1) for context in company]))
+        assert calls - before == (2 * len(model._decoder.shape.windows) if spared == 1 else 0)
+    slack = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.25, "rtol": 0.05}
+    torch.testing.assert_close(*made, **slack)
+
+
+def test_a_beginning_that_ends_with_the_company(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who joins with another beginning is not taken for one of them, nor who takes the place of one that has left."""
+    monkeypatch.setattr(attention, "SPARED", 1)
+    model, start = native(tiny("llama")), [n % 90 for n in range(50)]
+    texts = [[*start, 1, 2], [*start, 3, 4], [5, *start, 6], [*start[:40], *range(12)]]
+    alone = []
+    for text in texts:
+        context = Context(list(text))
+        alone.append(step(model, context, len(text)))
+        model.release(context)
+    first, second = Context(list(texts[0])), Context(list(texts[1]))
+    for text, wanted in zip(texts[1:], alone[1:], strict=True):
+        second.ids, second.computed = list(text), 0
+        for context in (first, second):
+            if context.todo > 1:
+                step(model, context, context.todo - 1)
+            first.computed = min(first.computed, len(first.ids) - 1)
+        rows = model.forward([Piece(first, 1), Piece(second, 1)])
+        torch.testing.assert_close(rows, torch.stack([alone[0], wanted]), atol=2e-4, rtol=1e-4)
+        model.release(second)
+
+
 def test_a_sequence_moves_to_a_larger_slot(tiny: Callable[[str], Path]) -> None:
     model = native(tiny("llama"))
     contexts = [Context([1] * PAGE) for _ in range(5)]

@@ -17,10 +17,11 @@ from paged_kit import Harsh, check
 
 from llmsdk.errors import LLMError, OutOfMemory
 from llmsdk.types import Request
+from llmsdk_providers.local import attention
 from llmsdk_providers.local import loader as loader_module
 from llmsdk_providers.local import scheduler as scheduler_module
 from llmsdk_providers.local.arena import PAGE, Arenas, Copies, Layout, Memory
-from llmsdk_providers.local.context import Context, Piece
+from llmsdk_providers.local.context import STRIDE, Context, Piece, common
 from llmsdk_providers.local.lookup import Lookup
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.paged import Paged
@@ -171,6 +172,7 @@ def alone(folder: Path, text: str) -> tuple[list[int], list[int]]:
     budget=st.sampled_from([5, 33, 512]),
     kind=st.sampled_from(["llama", "qwen3", "mistral"]),
     guess=st.sampled_from([None, "looks up", "foresees"]),
+    spared=st.sampled_from([1, 40, 10**6]),
 )
 @pytest.mark.parametrize("memory", ["arenas", "pages"])
 def test_any_schedule_leaves_every_text_as_it_is_alone(
@@ -181,11 +183,13 @@ def test_any_schedule_leaves_every_text_as_it_is_alone(
     budget: int,
     kind: str,
     guess: str | None,
+    spared: int,
     memory: str,
 ) -> None:
-    """Arrivals, lengths, cancellations, chunks, hits of the prefix cache, guesses right and wrong, and so little memory
-    that some start anew."""
+    """Arrivals, lengths, cancellations, chunks, hits of the prefix cache, beginnings that are attended to once, guesses
+    right and wrong, and so little memory that some start anew."""
     monkeypatch.setattr(scheduler_module, "BUDGET", budget)
+    monkeypatch.setattr(attention, "SPARED", spared)
     works = []
     for n, (text, count, _, _) in enumerate(plan):
         prompt, said = alone(tiny(kind), text)
@@ -499,6 +503,19 @@ class PrefixMachine(RuleBasedStateMachine):
             while self.tree.drop():
                 pass
             assert self.memory.taken == 0
+
+
+@given(
+    same=st.lists(st.integers(0, 3), max_size=3 * STRIDE),
+    one=st.lists(st.integers(0, 3), max_size=3),
+    other=st.lists(st.integers(0, 3), max_size=3),
+    kind=st.sampled_from([list, tuple]),
+)
+def test_what_two_texts_have_in_common(same: list[int], one: list[int], other: list[int], kind: type) -> None:
+    left, right = [*same, *one], kind([*same, *other])
+    size = common(left, right)
+    assert left[:size] == list(right[:size])
+    assert size == min(len(left), len(right)) or left[size] != right[size]
 
 
 PrefixMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
