@@ -153,12 +153,14 @@ class Chunk:
 
         end = start + len(query)
         begin = 0 if window is None else max(0, start - window + 1)
-        cache = cache[:, :, begin:end, None]
-        if len(query) <= 1 or (start == 0 and (window is None or window >= end)):
-            return attend_rows(query, cache, None, causal=len(query) > 1)
+        cache = cache[:, :, begin:end]
+        if len(query) == 1:
+            return attention(query, cache[None, 0], cache[None, 1], None)
+        if start == 0 and (window is None or window >= end):
+            return attend_rows(query, cache[:, :, :, None], None, causal=True)
         if (start, window) not in self._masks:
             self._masks[start, window] = causal(torch.arange(start - begin, end - begin), end - begin, window, query)
-        return attend_rows(query, cache, self._masks[start, window])
+        return attend_rows(query, cache[:, :, :, None], self._masks[start, window])
 
 
 class Branches:
