@@ -33,8 +33,8 @@ class Work:
 
 SINGLE = {
     "generate": "`generate`, float32",
-    "float32": "llmsdk, float32",
-    "wide": "llmsdk, float32, weights of 32 bits",
+    "float32": "llmsdk, float32, weights of 16 bits",
+    "wide": "llmsdk, float32",
     "ct2-float32": "CTranslate2, float32",
     "int8": "llmsdk, int8",
     "ct2-int8": "CTranslate2, int8",
@@ -105,13 +105,14 @@ WORKS = (
     Work(
         "loading",
         "150m",
-        "MiB at most while 150M are loaded",
-        {
-            "weights": "the files, 16 bits",
-            "float32": "llmsdk, float32",
-            "weights-wide": "the files, 32 bits",
-            "wide": "llmsdk, float32, weights of 32 bits",
-        },
+        "MiB at most while 150M of 16 bits are loaded",
+        {"weights": "the files", "float32": "llmsdk, float32", "int8": "llmsdk, int8"},
+    ),
+    Work(
+        "loading-wide",
+        "150m",
+        "MiB at most while 150M of 32 bits are loaded",
+        {"weights-wide": "the files", "wide": "llmsdk, float32"},
     ),
 )
 NOTE = """\
@@ -119,10 +120,11 @@ CPU milliseconds of a process on one core and one thread, after a warm-up: the l
 median), which here are {rounds}, interleaved, each in a fresh process; for loading, MiB. The ratio is to the first line
 of each work in the same round, the median again: how many times faster. *The same*: replies with the tokens of the
 first line (random weights: in bfloat16 and int8 near-ties fall otherwise). Random untied Qwen3-shaped models of 5 and
-149 million parameters; their weights are bfloat16, as most that are published, and where it says 32 bits the same in
-float32. Mixed requests have 20 to 180 tokens and replies of 16 to 96. Answers that quote are given (passages of XQuAD,
-replies as `answer` asks for them): the model computes every token and is overruled. One thread of this machine reads
-{bandwidth:.1f} GB/s from memory; of that a token of one reply takes {shares}.
+149 million parameters. Their weights are bfloat16, as most that are published. In float32 all compute with the same
+numbers, kept in 32 bits; in 16 where it says so, and in ours where it says nothing. Mixed requests have 20 to 180
+tokens and replies of 16 to 96. Answers that quote are given (passages of XQuAD, replies as `answer` asks for them): the
+model computes every token and is overruled. One thread of this machine reads {bandwidth:.1f} GB/s from memory; of that
+a token of one reply takes {shares}.
 {llama}"""
 BUILT = "llama.cpp is built from source, for this processor; its 8 bits are those of the embeddings and the head too."
 NOT_BUILT = "llama.cpp, which is built from source, could not be built here and is left out."

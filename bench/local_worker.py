@@ -211,7 +211,7 @@ def loading(engine: str, folder: str) -> Result:
     if engine.startswith("weights"):
         return {"value": stored(folder) / 2**20}
     before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    kept = native(folder)
+    kept = native(folder, int8=engine == "int8")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     del kept
     return {"value": (peak - before) / 2**20}
@@ -229,6 +229,7 @@ WORKS: dict[str, Callable[[str, str], Result]] = {
     "quoting": lambda engine, folder: quotes(engine, folder, reading=False),
     "host": host,
     "loading": loading,
+    "loading-wide": loading,
 }
 
 

@@ -35,7 +35,7 @@ def load(folder: ModelFolder, reader: Reader, settings: LocalSettings) -> Seq2Se
     """
     kind = reader.purpose.kind
     if settings.quantize is not None:
-        hint = 'Leave quantize out; dtype = "bfloat16" halves the memory of any model.'
+        hint = 'Leave quantize out; in dtype = "bfloat16" the weights of any model take 16 bits.'
         verbs = " and ".join(reader.purpose.verbs)
         raise Unsupported(f"quantize is not for models that {verbs}", capability="quantize", hint=hint)
     device = choose_device(settings.device)

@@ -129,17 +129,6 @@ def described(folder: ModelFolder, settings: LocalSettings) -> str:
     return f"our own decoder, {where}{', its weights in 16 bits' if plan.in_16_bits(dtype, device) else ''}"
 
 
-def why_module(folder: ModelFolder, settings: LocalSettings) -> str | None:
-    """Why the model runs through the module of transformers; ``None`` if it runs in our own, faster decoder.
-
-    Raises:
-        Unsupported: ``quantize`` for a model or a machine that cannot.
-    """
-    device = choose_device(settings.device)
-    plan = _plan(folder, settings, choose_dtype(settings.dtype, device), device)
-    return plan if isinstance(plan, str) else None
-
-
 def _plan(folder: ModelFolder, settings: LocalSettings, dtype: Any, device: Any) -> Blueprint | str:
     with _LOADING, _quiet():
         plan = draw_up(folder.path, dtype, device)
@@ -152,7 +141,7 @@ def _check_quantize(settings: LocalSettings, plan: Blueprint | str, device: Any)
         return
     reason = plan if isinstance(plan, str) else quantized.why_not(device)
     if reason is not None:
-        hint = 'Leave quantize out; dtype = "bfloat16" halves the memory of any model.'
+        hint = 'Leave quantize out; in dtype = "bfloat16" the weights of any model take 16 bits.'
         raise Unsupported(
             f"quantize = {settings.quantize!r} does not go here: {reason}", capability="quantize", hint=hint
         )
@@ -227,7 +216,7 @@ def _fault(error: Exception, folder: ModelFolder) -> LLMError:
     if isinstance(error, LLMError):
         return error
     if is_out_of_memory(error):
-        hint = 'Choose a smaller model, dtype = "bfloat16", or a device with more memory.'
+        hint = 'Choose a smaller model, quantize = "int8", dtype = "bfloat16", or a device with more memory.'
         return OutOfMemory(f"{folder.path} does not fit into memory", hint=hint)
     if isinstance(error, ImportError):
         return ModelFileError(f"{folder.path} needs another package: {_line(error)}", hint="Install it and try again.")

@@ -116,8 +116,8 @@ class Blueprint:
         return sum(prod(size) for size in expected(self.shape).values())
 
     def in_16_bits(self, dtype: torch.dtype, device: torch.device) -> bool:
-        """Whether its weights are kept in 16 bits, and multiplied in float32 whatever the ``dtype``."""
-        return in_16_bits(self.files, dtype, device)
+        """Whether its weights are kept in 16 bits to compute in float32."""
+        return in_16_bits(self.files, self.shape, dtype, device)
 
     def build(
         self, dtype: torch.dtype, show: Progress = iter, *, int8: bool = False, device: torch.device | None = None

@@ -58,7 +58,7 @@ def check_names(settings: LocalSettings) -> None:
     if settings.quantize is not None and settings.quantize not in QUANTIZED:
         raise _unknown("quantize", settings.quantize, QUANTIZED)
     if settings.quantize is not None and settings.dtype not in ("auto", "float32"):
-        hint = "Leave dtype out: beside the 8-bit weights all is float32."
+        hint = "Leave dtype out: with 8-bit weights all is computed in float32."
         raise ConfigError(f"providers.local has both quantize and dtype = {settings.dtype!r}", hint=hint)
 
 

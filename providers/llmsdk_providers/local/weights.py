@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmsdk_providers.local import halved
-from llmsdk_providers.local.halved import halve
+from llmsdk_providers.local.halved import Stacked, halve
 from llmsdk_providers.local.hugepages import Slab, collapsed
 from llmsdk_providers.local.quantized import quantize
 from llmsdk_providers.local.shape import Shape
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DTYPES = ("F32", "F16", "BF16", "F64")
-NARROW = frozenset({"F16", "BF16"})
-"""Those whose numbers 16 bits hold."""
+NARROW = ("F16", "BF16")
+"""Those of 16 bits."""
+FEW = 4
+"""Rows from which on it pays to widen the weights."""
+CACHED = 2**19
+"""Numbers of a piece that is widened."""
+PACKED = 2**24
+"""Numbers of a piece of the head that is packed: of a whole one the float32 would be more than all layers in 8 bits."""
 EMBEDDINGS, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
 
 
@@ -44,13 +50,41 @@ class Linear:
             return torch.nn.functional.linear(x, self.weight, self.bias)
         return x @ self.weight if self.bias is None else torch.addmm(self.bias, x, self.weight)
 
-    def to(self, dtype: torch.dtype) -> Linear:
-        """The same in another type."""
-        return Linear(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype), self.rows)
+
+@dataclass(frozen=True, slots=True)
+class Widened:
+    """``x @ weight.T + bias`` in bfloat16, for processors without instructions for it.
+
+    There torch takes one row after another. From a few rows on it is two to four times as fast to make a piece of the
+    weights float32, as much as the cache holds, and multiply that. Sums are rounded once, at the end.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        import torch
+
+        if len(x) < FEW:
+            return torch.nn.functional.linear(x, self.weight, self.bias)
+        wide = x.float()
+        parts = self.weight.split(max(1, CACHED // self.weight.shape[1]))
+        found = torch.cat([wide @ part.float().t() for part in parts], -1)
+        return (found if self.bias is None else found + self.bias).to(x.dtype)
+
+
+def slow_in_bfloat16(like: Tensor) -> bool:
+    """Whether products of bfloat16 on the device of ``like`` are made without instructions for them."""
+    import torch
+
+    if like.dtype != torch.bfloat16 or like.device.type != "cpu":
+        return False
+    fast: Callable[[], bool] = torch.ops.mkldnn._is_mkldnn_bf16_supported  # torch tells it nowhere else
+    return not (torch.backends.mkldnn.is_available() and fast())
 
 
 Map = Callable[["Tensor"], "Tensor"]
-"""A linear map of rows: plain, in 16 bits, or in 8."""
+"""A linear map of rows: plain, widened, in 16 bits, or in 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,49 +198,68 @@ def load_weights(
 ) -> Weights:
     """All weights, for files that ``why_not_files`` has nothing against, to compute with in ``dtype``.
 
-    Weights that 16 bits hold are kept so where torch multiplies them faster. ``int8`` keeps what is inside the layers
-    in 8 bits, if they hold it, and all else in 16; ``dtype`` is float32 then.
+    Where torch multiplies weights of 16 bits faster, such are kept so to compute in float32, and embeddings as they are
+    stored. ``int8``, a way to compute in float32, keeps what is inside the layers in 8 bits, if they hold it, and the
+    head in 16.
     """
     import torch
 
     device = device or torch.device("cpu")
     like = torch.empty(0, dtype=dtype, device=device)
-    packs = int8 or in_16_bits(files, dtype, device)
+    packs = int8 or in_16_bits(files, shape, dtype, device)
     # What is packed is made of float32, one map after the other; what is not stays where it is put.
-    room = Slab([], torch.float32, device) if packs else Slab(expected(shape).values(), dtype, device)
-    wide = partial(_halved, files, room, dtype=dtype) if packs else partial(_plain, files, room)
-    inner = partial(_quantized, files, room) if int8 else wide
+    room = Slab([] if packs else expected(shape).values(), dtype, device)
+    fuse = partial(_quantized if int8 else _halved if packs else _plain, files, room)
     with collapsed() if packs else nullcontext():
-        embeddings, head = _ends(files, shape, like, wide, room=None if packs else room)
+        embeddings, head = (_packed_ends if packs else _plain_ends)(files, shape, room)
         numbers = show(range(len(shape.windows)))
-        layers = tuple(_layer(files, shape, f"model.layers.{number}", like, inner) for number in numbers)
+        layers = tuple(_layer(files, shape, f"model.layers.{number}", like, fuse) for number in numbers)
     return Weights(embeddings, layers, files.read(NORM).to(like, copy=True), head)
 
 
-def in_16_bits(files: Files, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the weights of a model that computes in ``dtype`` are kept in 16 bits and multiplied in float32."""
+def in_16_bits(files: Files, shape: Shape, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether weights are kept in 16 bits to compute in float32."""
     import torch
 
-    if device.type != "cpu" or not halved.here():
+    if dtype != torch.float32 or device.type != "cpu" or not halved.here():
         return False
-    if dtype == torch.bfloat16:
-        fast: Callable[[], bool] = torch.ops.mkldnn._is_mkldnn_bf16_supported  # torch tells it nowhere else
-        return not (torch.backends.mkldnn.is_available() and fast())
-    return all(files.dtypes[name] in NARROW for name, size in files.shapes.items() if len(size) > 1)
+    matrices = (name for name, size in expected(shape).items() if len(size) > 1)
+    return all(files.dtypes[name] in NARROW for name in matrices) and files.dtypes.get(HEAD, "F16") in NARROW
 
 
-def _ends(files: Files, shape: Shape, like: Tensor, wide: Callable[..., Map], room: Slab | None) -> tuple[Tensor, Map]:
-    """Embeddings and head. Where these are the same they share memory, in ``room``; not if the head is packed."""
+def _plain_ends(files: Files, shape: Shape, room: Slab) -> tuple[Tensor, Map]:
+    """Embeddings and head, which share memory where they are the same."""
+    embeddings = room.empty(files.shapes[EMBEDDINGS]).copy_(files.read(EMBEDDINGS))
+    own = _head_of_its_own(files, shape)
+    return embeddings, _plain(files, room, ["lm_head"]) if own else _fastest(Linear(embeddings, rows=True))
+
+
+def _packed_ends(files: Files, shape: Shape, room: Slab) -> tuple[Tensor, Map]:
+    """Embeddings as they are stored, and the head in 16 bits: apart even where they are the same."""
     import torch
 
-    stored = files.read(EMBEDDINGS)
-    # A model that says it is tied and brings a head as well is tied only if the two are the same.
-    own = HEAD in files.shapes and not (shape.tied and torch.equal(files.read(HEAD).to(stored), stored))
-    if room is None:
-        kept = stored if files.dtypes[EMBEDDINGS] in NARROW else like
-        return stored.to(kept.dtype, copy=True), wide(["lm_head" if own else "model.embed_tokens"])
-    embeddings = room.empty(stored.shape).copy_(stored)
-    return embeddings, wide(["lm_head"]) if own else Linear(embeddings, rows=True)
+    head = _packed(files.read(HEAD if _head_of_its_own(files, shape) else EMBEDDINGS), room)
+    dtype = None if files.dtypes[EMBEDDINGS] in NARROW else torch.float32
+    return files.read(EMBEDDINGS).to(dtype=dtype, copy=True), head
+
+
+def _packed(weight: Tensor, room: Slab) -> Map:
+    import torch
+
+    pieces = weight.split(max(1, PACKED // weight.shape[1]))
+    parts = [part for piece in pieces if (part := halve(room.empty(piece.shape).copy_(piece), None)) is not None]
+    if len(parts) < len(pieces):
+        return Linear(weight.to(torch.float32, copy=True), rows=True)
+    return Stacked(parts)
+
+
+def _head_of_its_own(files: Files, shape: Shape) -> bool:
+    """A model that says it is tied and brings a head as well is tied only if the two are the same."""
+    import torch
+
+    if HEAD not in files.shapes or not shape.tied or files.dtypes[HEAD] != files.dtypes[EMBEDDINGS]:
+        return HEAD in files.shapes
+    return not torch.equal(files.read(HEAD), files.read(EMBEDDINGS))
 
 
 def _layer(files: Files, shape: Shape, prefix: str, like: Tensor, fuse: Callable[..., Map]) -> Layer:
@@ -243,13 +296,17 @@ def _plain(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False
 
     sizes = [files.shapes[f"{name}.weight"] for name in names]
     rows = room.dtype != torch.float32 or sizes[0][1] > sum(size[0] for size in sizes)
-    return _fused(files, room, names, bias=bias, rows=rows)
+    return _fastest(_fused(files, room, names, bias=bias, rows=rows))
 
 
-def _halved(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False, dtype: torch.dtype) -> Map:
-    """The same in 16 bits; if that cannot be, as it is computed with."""
+def _fastest(plain: Linear) -> Map:
+    return Widened(plain.weight, plain.bias) if slow_in_bfloat16(plain.weight) else plain
+
+
+def _halved(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:
+    """The same in 16 bits, if that can be."""
     plain = _fused(files, room, names, bias=bias)
-    return halve(plain.weight, plain.bias) or plain.to(dtype)
+    return halve(plain.weight, plain.bias) or plain
 
 
 def _quantized(files: Files, room: Slab, names: Sequence[str], *, bias: bool = False) -> Map:

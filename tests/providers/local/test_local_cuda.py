@@ -248,10 +248,11 @@ def test_the_memory_fits_the_device(tiny: Callable[[str], Path]) -> None:
 
 def test_on_cuda_our_families_run_in_our_decoder(tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "choose_device", lambda name: CUDA)
-    assert loader.why_module(open_folder(tiny("qwen3"), "qwen3"), LocalSettings()) is None
-    assert loader.why_module(open_folder(tiny("gpt2"), "gpt2"), LocalSettings()) == "the architecture is gpt2"
+    folder = open_folder(tiny("qwen3"), "qwen3")
+    assert loader.described(folder, LocalSettings()) == "our own decoder, in bfloat16 on cuda"
+    assert "the architecture is gpt2" in loader.described(open_folder(tiny("gpt2"), "gpt2"), LocalSettings())
     with pytest.raises(Unsupported, match="the device is cuda"):
-        loader.why_module(open_folder(tiny("qwen3"), "qwen3"), LocalSettings(quantize="int8"))
+        loader.described(folder, LocalSettings(quantize="int8"))
 
 
 @pytest.mark.parametrize(("head_dim", "dtype"), [(12, torch.bfloat16), (264, torch.bfloat16), (64, torch.float32)])

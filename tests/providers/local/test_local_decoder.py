@@ -11,11 +11,12 @@ import pytest
 from local_kit import load_reference, make_model, poison, reference_text
 from paged_kit import Harsh
 
-from llmsdk_providers.local import attention
+from llmsdk_providers.local import attention, weights
 from llmsdk_providers.local.arena import PAGE
 from llmsdk_providers.local.context import Context, Piece
 from llmsdk_providers.local.native import Blueprint, Native, draw_up
 from llmsdk_providers.local.paged import Paged
+from llmsdk_providers.local.weights import FEW
 
 torch = pytest.importorskip("torch", reason="the local runtime needs torch")
 pytest.importorskip("transformers", reason="the local runtime needs transformers")
@@ -208,10 +209,20 @@ def test_weights_that_are_not_as_expected(tmp_path: Path) -> None:
     assert draw_up(folder, torch.float32, CPU) == "weights are F8_E4M3"
 
 
-def test_a_tied_model_with_a_head_of_its_own(tmp_path: Path) -> None:
+def other_way_round(weights: dict[str, Any]) -> None:
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].flip(0)
+
+
+def a_little_more(weights: dict[str, Any]) -> None:
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].float() * (1 + 2.0**-10)
+
+
+@pytest.mark.parametrize("stored", ["float32", "bfloat16"])
+@pytest.mark.parametrize("change", [other_way_round, a_little_more])
+def test_a_tied_model_with_a_head_of_its_own(tmp_path: Path, change: Callable[..., None], stored: str) -> None:
     """As transformers has it: tied only where both are the same."""
-    folder = make_model(tmp_path / "model", tie_word_embeddings=True)
-    poison(folder, lambda weights: weights.update({"lm_head.weight": weights["model.embed_tokens.weight"].flip(0)}))
+    folder = make_model(tmp_path / "model", tie_word_embeddings=True, stored=stored)
+    poison(folder, change)
     tokenizer, module = load_reference(folder)
     ids = tokenizer.encode("Once upon a time")
     with torch.inference_mode():
@@ -220,8 +231,10 @@ def test_a_tied_model_with_a_head_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
-@pytest.mark.parametrize("stored", ["float32", "bfloat16"])
-def test_loading_takes_little_more_than_the_weights(tmp_path: Path, stored: str) -> None:
+@pytest.mark.parametrize(
+    ("stored", "int8", "words"), [("float32", 0, 8192), ("bfloat16", 0, 8192), ("bfloat16", 1, 65536)]
+)
+def test_loading_takes_little_more_than_the_weights(tmp_path: Path, stored: str, int8: int, words: int) -> None:
     """In a process of its own, whose peak so far is what importing takes."""
     import subprocess
     import sys
@@ -233,7 +246,7 @@ def test_loading_takes_little_more_than_the_weights(tmp_path: Path, stored: str)
     from llmsdk_providers.local.weights import expected
 
     sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 8}
-    config = Qwen3Config(vocab_size=8192, head_dim=64, num_key_value_heads=4, tie_word_embeddings=False, **sizes)
+    config = Qwen3Config(vocab_size=words, head_dim=64, num_key_value_heads=4, tie_word_embeddings=bool(int8), **sizes)
     config.save_pretrained(tmp_path)
     weights = {
         name: torch.zeros(size, dtype=getattr(torch, stored)) for name, size in expected(Shape.of(config)).items()
@@ -248,12 +261,15 @@ def test_loading_takes_little_more_than_the_weights(tmp_path: Path, stored: str)
         "plan = draw_up(Path(sys.argv[1]), torch.float32, torch.device('cpu'))\n"
         "Path('/proc/self/clear_refs').write_text('5')\n"  # the peak begins anew
         "before = status('VmRSS')\n"
-        "decoder = plan.build(torch.float32)\n"
+        "decoder = plan.build(torch.float32, int8=sys.argv[2] == '1')\n"
         "print(status('VmRSS') - before, status('VmHWM') - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(int8)], capture_output=True, text=True, check=True
+    )
     now, peak = map(int, done.stdout.split())
-    kept = sum(weight.nbytes for weight in weights.values())
+    table, total = weights["model.embed_tokens.weight"].nbytes, sum(weight.nbytes for weight in weights.values())
+    kept = 2 * table + (total - table) / 2 if int8 else total
     assert 0.9 * kept < now
     assert peak < 1.15 * kept
 
@@ -348,3 +364,32 @@ def test_a_sequence_moves_to_a_larger_slot(tiny: Callable[[str], Path]) -> None:
         model.release(context)
     model.arenas.trim()
     assert model.arenas.memory.taken == 0
+
+
+@pytest.mark.parametrize("rows", [1, FEW - 1, FEW, 40])
+@pytest.mark.parametrize("out", [1, 900])
+def test_bfloat16_by_way_of_float32(rows: int, out: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of the weights one after another are the whole, rounded once."""
+    monkeypatch.setattr(weights, "CACHED", 64 * 100)
+    generator = torch.Generator().manual_seed(rows)
+    x, weight = torch.randn(rows, 64, generator=generator), torch.randn(out, 64, generator=generator)
+    bias = torch.randn(out, generator=generator)
+    x, weight, bias = x.bfloat16(), weight.bfloat16(), bias.bfloat16()
+    found = weights.Widened(weight, bias)(x)
+    exact = x.double() @ weight.double().t() + bias.double()
+    assert found.dtype == torch.bfloat16
+    # torch's own way for a few rows rounds before it adds the bias.
+    torch.testing.assert_close(found.double(), exact, rtol=2**-8, atol=2**-5 if rows < FEW else 2**-20)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_without_bfloat16(
+    native: bool, tiny: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "slow_in_bfloat16", lambda like: not native)
+    plan = draw_up(tiny("llama"), torch.bfloat16, torch.device("cpu"))
+    assert isinstance(plan, Blueprint)
+    found = plan.build(torch.bfloat16)._weights
+    kind = weights.Linear if native else weights.Widened
+    maps = [found.head, *(m for layer in found.layers for m in (layer.qkv, layer.out, layer.gate_up, layer.down))]
+    assert {type(each) for each in maps} == {kind}

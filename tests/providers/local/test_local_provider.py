@@ -177,12 +177,12 @@ def test_a_device_that_is_not_there(fresh: Callable[..., Local], tiny: Callable[
     assert "cpu" in caught.value.hint
 
 
-def test_which_way_a_model_takes_and_why(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
+def test_the_way_in_words_is_the_way(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
     settings = fresh().settings
-    for kind, reason in (("qwen3", None), ("gpt2", "the architecture is gpt2")):
+    for kind, way in (("qwen3", "Native"), ("gpt2", "Runner")):
         folder = open_folder(tiny(kind), kind)
-        assert loader_module.why_module(folder, settings) == reason
-        assert type(loader_module.load_runner(folder, settings)).__name__ == ("Native" if reason is None else "Runner")
+        assert loader_module.described(folder, settings).startswith("our own decoder") == (way == "Native")
+        assert type(loader_module.load_runner(folder, settings)).__name__ == way
 
 
 def test_the_way_in_words(fresh: Callable[..., Local], tiny: Callable[[str], Path]) -> None:
