@@ -42,9 +42,7 @@ SINGLE = {
     "llama-float16": "llama.cpp, float32, weights of 16 bits",
     "llama-q8_0": "llama.cpp, q8_0",
 }
-EIGHT = {
-    name: SINGLE[name] for name in ("ct2-int8", *(name for name in SINGLE if name not in ("generate", "ct2-int8")))
-}
+EIGHT = {"ct2-int8": SINGLE["ct2-int8"], **{name: said for name, said in SINGLE.items() if name != "generate"}}
 WORKS = (
     Work(
         "mixed",

@@ -223,8 +223,8 @@ def in_16_bits(files: Files, shape: Shape, dtype: torch.dtype, device: torch.dev
 
     if dtype != torch.float32 or device.type != "cpu" or not halved.here():
         return False
-    matrices = (name for name, size in expected(shape).items() if len(size) > 1)
-    return all(files.dtypes[name] in NARROW for name in matrices) and files.dtypes.get(HEAD, "F16") in NARROW
+    matrices = {name for name, size in expected(shape).items() if len(size) > 1} | {HEAD}
+    return all(files.dtypes[name] in NARROW for name in matrices & files.dtypes.keys())
 
 
 def _plain_ends(files: Files, shape: Shape, room: Slab) -> tuple[Tensor, Map]:
